@@ -1,0 +1,268 @@
+"""The hard limits around every instrument: refuse, never clamp.
+
+``check_action`` and ``check_scan`` are pure. ``EnvelopedMicroscope`` applies them to any driver, and
+``open_microscope`` hands out no driver without it, in training too. Built-in ceilings cannot be
+raised: configuration can only narrow them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, Iterator
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from drivers.actions import (
+    Action,
+    Approach,
+    CoarseMove,
+    Indentation,
+    MoveTo,
+    Pulse,
+    RetuneFeedback,
+    TunnellingPoint,
+    Wait,
+)
+from drivers.clock import Clock
+from drivers.errors import ConfigError, Refused
+from drivers.microscope import Capability, KnowsTruth, Microscope, MicroscopeState
+from drivers.outcome import Outcome
+from drivers.scan import ScanLine, ScanSettings
+
+NM = 1e-9
+PA = 1e-12
+
+Limit = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Limits(BaseModel):
+    """Ceilings and floors, in the units people read; the defaults are the widest allowed.
+
+    A field named ``max_...`` may only be lowered, ``min_...`` only be raised.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_pulse_v: Limit = 10.0
+    max_pulse_s: Limit = 1.0
+    max_pulse_lift_nm: Limit = 5.0
+    max_depth_nm: Limit = 10.0
+    max_contact_bias_v: Limit = 0.5
+    max_dwell_s: Limit = 10.0
+    max_lift_nm: Limit = 50.0
+    max_ramp_nm_per_s: Limit = 500.0
+    max_bias_v: Limit = 5.0
+    min_bias_v: Limit = 0.002
+    max_setpoint_pa: Limit = 20_000.0
+    min_setpoint_pa: Limit = 1.0
+    max_speed_nm_per_s: Limit = 2_000.0
+    max_coarse_steps: Limit = 200
+    min_retract_steps: Limit = 20
+    max_approach_steps: Limit = 5_000
+    max_approach_s: Limit = 3_600.0
+    max_wait_s: Limit = 7_200.0
+    max_p_gain_pm: Limit = 1_000.0
+    min_time_constant_us: Limit = 5.0
+
+    def narrowed(self, **changes: float) -> Limits:
+        """These limits with ``changes`` applied.
+
+        Raises:
+            ConfigError: an unknown name, a value that is no number, or one wider than it was.
+        """
+        for name, value in changes.items():
+            if name not in type(self).model_fields:
+                known = ", ".join(type(self).model_fields)
+                raise ConfigError(f"unknown limit {name!r}; known limits are {known}")
+            old = getattr(self, name)
+            if not math.isfinite(value) or value < 0:
+                raise ConfigError(
+                    f"limit {name} must be a finite number of at least 0, got {value}"
+                )
+            if (value > old) if name.startswith("max_") else (value < old):
+                raise ConfigError(
+                    f"limit {name} = {value:g} is wider than the ceiling {old:g}; "
+                    "limits can only be narrowed"
+                )
+        return self.model_copy(update=changes)
+
+
+class _Checker:
+    """Collects the comparisons; each names the limit it belongs to."""
+
+    def __init__(self, limits: Limits, what: str) -> None:
+        self.limits = limits
+        self.what = what
+
+    def within(self, limit: str, value: float, text: str) -> None:
+        bound = getattr(self.limits, limit)
+        bad = value > bound if limit.startswith("max_") else value < bound
+        if not math.isfinite(value) or bad:
+            side = "above" if limit.startswith("max_") else "below"
+            raise Refused(
+                limit, f"{self.what} refused: {text} {value:g} is {side} {limit} {bound:g}"
+            )
+
+    def reach(self, x_m: float, y_m: float, state: MicroscopeState) -> None:
+        for axis, value, full in (("x", x_m, state.range_m[0]), ("y", y_m, state.range_m[1])):
+            if not math.isfinite(value) or abs(value) > full / 2:
+                raise Refused(
+                    "piezo_range",
+                    f"{self.what} refused: {axis} {value / NM:.1f} nm is outside the piezo range "
+                    f"of {full / NM:.0f} nm",
+                )
+
+    def tunnelling(self, at: TunnellingPoint) -> None:
+        self.within("max_bias_v", abs(at.bias_v), "bias (V)")
+        self.within("min_bias_v", abs(at.bias_v), "bias under feedback (V)")
+        self.within("max_setpoint_pa", at.setpoint_a / PA, "setpoint (pA)")
+        self.within("min_setpoint_pa", at.setpoint_a / PA, "setpoint (pA)")
+
+
+def check_action(action: Action, state: MicroscopeState, limits: Limits) -> None:
+    """Let ``action`` pass or refuse it; pure.
+
+    Raises:
+        Refused: with the name of the limit, the value and the bound.
+    """
+    check = _Checker(limits, action.kind)
+    if not all(math.isfinite(number) for number in _numbers(action)):
+        raise Refused("finite", f"{action.kind} refused: every number must be finite, got {action}")
+    match action:
+        case Pulse():
+            _check_pulse(check, action)
+        case Indentation():
+            _check_indentation(check, action)
+        case MoveTo():
+            check.reach(action.x_m, action.y_m, state)
+            check.within("max_speed_nm_per_s", action.speed_m_per_s / NM, "speed (nm/s)")
+        case CoarseMove():
+            steps = max(abs(action.x_steps), abs(action.y_steps))
+            check.within("max_coarse_steps", steps, "lateral steps")
+            check.within("min_retract_steps", action.retract_steps, "retract steps")
+        case Approach():
+            check.tunnelling(action.at)
+            check.within("max_approach_steps", action.max_steps, "steps")
+            check.within("max_approach_s", action.timeout_s, "time-out (s)")
+            check.within("max_approach_s", action.settle_timeout_s, "settling time-out (s)")
+        case Wait():
+            check.within("max_wait_s", action.seconds, "wait (s)")
+        case RetuneFeedback():
+            check.within("max_p_gain_pm", action.p_gain_m / 1e-12, "P gain (pm)")
+            time_constant_us = action.time_constant_s / 1e-6
+            check.within("min_time_constant_us", time_constant_us, "time constant (us)")
+        case _:
+            raise Refused("kind", f"refused: {action!r} is not a known kind of action")
+
+
+def _check_pulse(check: _Checker, pulse: Pulse) -> None:
+    check.tunnelling(pulse.at)
+    check.within("max_pulse_v", abs(pulse.peak_bias_v), "pulse height (V)")
+    check.within("max_pulse_s", pulse.width_s, "pulse width (s)")
+    check.within("max_pulse_lift_nm", abs(pulse.z_offset_m) / NM, "z offset (nm)")
+    if pulse.z_offset_m < 0:
+        raise Refused(
+            "pulse_z_offset", "pulse refused: a z offset towards the sample is an indentation"
+        )
+    if pulse.z_offset_m and pulse.feedback == "on":
+        raise Refused("pulse_feedback", "pulse refused: a z offset needs feedback='held'")
+
+
+def _check_indentation(check: _Checker, dip: Indentation) -> None:
+    check.tunnelling(dip.at)
+    check.within("max_depth_nm", dip.depth_m / NM, "depth (nm)")
+    check.within("max_contact_bias_v", abs(dip.contact_bias_v), "contact bias (V)")
+    check.within("max_dwell_s", dip.dwell_s, "dwell (s)")
+    check.within("max_lift_nm", dip.lift_m / NM, "lift (nm)")
+    fastest = max(dip.depth_m / dip.approach_time_s, dip.lift_m / dip.lift_time_s)
+    check.within("max_ramp_nm_per_s", fastest / NM, "z ramp (nm/s)")
+    if dip.lift_m < dip.depth_m:
+        raise Refused("lift", "indentation refused: the lift must at least undo the depth")
+
+
+def check_scan(settings: ScanSettings, state: MicroscopeState, limits: Limits) -> None:
+    """Let a scan pass or refuse it; pure.
+
+    Raises:
+        Refused: with the name of the limit, the value and the bound.
+    """
+    check = _Checker(limits, "scan")
+    if not all(math.isfinite(number) for number in _numbers(settings)):
+        raise Refused("finite", "scan refused: every number must be finite")
+    check.tunnelling(settings.at)
+    check.within("max_speed_nm_per_s", settings.speed_m_per_s / NM, "speed (nm/s)")
+    half_width, half_height = settings.frame.width_m / 2, settings.frame.height_m / 2
+    for u in (-half_width, half_width):
+        for v in (-half_height, half_height):
+            check.reach(*settings.frame.to_sample(u, v), state)
+
+
+def _numbers(model: BaseModel) -> Iterator[float]:
+    for value in model.__dict__.values():
+        if isinstance(value, BaseModel):
+            yield from _numbers(value)
+        elif isinstance(value, float):
+            yield value
+
+
+class EnvelopedMicroscope:
+    """Any microscope, with every scan and action checked before it is passed on."""
+
+    def __init__(self, inner: Microscope, limits: Limits) -> None:
+        self._inner = inner
+        self.limits = limits
+
+    @property
+    def name(self) -> str:
+        """Name of the instrument inside."""
+        return self._inner.name
+
+    @property
+    def clock(self) -> Clock:
+        """Instrument time."""
+        return self._inner.clock
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the instrument inside can do."""
+        return self._inner.capabilities
+
+    async def state(self) -> MicroscopeState:
+        """Read the instrument."""
+        return await self._inner.state()
+
+    async def scan(self, settings: ScanSettings) -> AsyncGenerator[ScanLine]:
+        """Scan if the settings lie inside the envelope.
+
+        Raises:
+            Refused: they do not; nothing was sent.
+        """
+        check_scan(settings, await self._inner.state(), self.limits)
+        lines = self._inner.scan(settings)
+        try:
+            async for line in lines:
+                yield line
+        finally:
+            await lines.aclose()
+
+    async def perform(self, action: Action) -> Outcome:
+        """Carry out ``action`` if it lies inside the envelope.
+
+        Raises:
+            Refused: it does not; nothing was sent.
+        """
+        check_action(action, await self._inner.state(), self.limits)
+        return await self._inner.perform(action)
+
+    async def withdraw(self) -> None:
+        """Withdraw; never refused."""
+        await self._inner.withdraw()
+
+    async def close(self) -> None:
+        """Let go of the instrument."""
+        await self._inner.close()
+
+    def true_state(self) -> dict[str, float | bool | str] | None:
+        """The hidden state where the instrument inside is simulated, else None."""
+        return self._inner.true_state() if isinstance(self._inner, KnowsTruth) else None

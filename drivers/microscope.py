@@ -1,0 +1,109 @@
+"""The one protocol that every instrument driver speaks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+from drivers.actions import Action
+from drivers.clock import Clock
+from drivers.outcome import Outcome
+from drivers.scan import ScanLine, ScanSettings
+
+
+class Capability(StrEnum):
+    """What an instrument can do beyond being asked for its state and withdrawing."""
+
+    SCAN = "scan"
+    PULSE = "pulse"
+    INDENT = "indent"
+    COARSE = "coarse"
+    TRACES = "traces"
+    SAFE_TIP = "safe_tip"
+
+
+class Feedback(StrEnum):
+    """What the z controller is doing."""
+
+    ON = "on"
+    HELD = "held"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class MicroscopeState:
+    """A reading of the instrument.
+
+    Attributes:
+        time_s: instrument time of the reading (s).
+        bias_v: sample bias (V).
+        setpoint_a: current setpoint (A).
+        current_a: tunnelling current (A).
+        x_m: tip position (m).
+        y_m: tip position (m).
+        z_m: tip height (m), positive away from the sample.
+        feedback: what the z controller does.
+        scanning: whether a scan runs.
+        range_m: full piezo range in x, y and z (m), centred on zero.
+        retracted_steps: verified coarse steps away from the sample since the last contact.
+    """
+
+    time_s: float
+    bias_v: float
+    setpoint_a: float
+    current_a: float
+    x_m: float
+    y_m: float
+    z_m: float
+    feedback: Feedback
+    scanning: bool
+    range_m: tuple[float, float, float]
+    retracted_steps: int = 0
+
+
+@runtime_checkable
+class Microscope(Protocol):
+    """An instrument that scans and acts on its tip.
+
+    One user at a time: a scan and an action never overlap. Every method raises a
+    ``drivers.errors.InstrumentError`` when the instrument or the way to it fails.
+    """
+
+    name: str
+    clock: Clock
+    capabilities: frozenset[Capability]
+
+    async def state(self) -> MicroscopeState:
+        """Read the instrument; changes nothing."""
+        ...
+
+    def scan(self, settings: ScanSettings) -> AsyncGenerator[ScanLine]:
+        """Scan, yielding each line as it is complete; closing the generator stops the scan."""
+        ...
+
+    async def perform(self, action: Action) -> Outcome:
+        """Carry out one action and return what it did.
+
+        Raises:
+            OutcomeUnknown: the action was sent and its end was not seen.
+        """
+        ...
+
+    async def withdraw(self) -> None:
+        """Stop what runs and pull the tip back to the upper end of the z range."""
+        ...
+
+    async def close(self) -> None:
+        """Restore what the driver changed and let go of the instrument."""
+        ...
+
+
+@runtime_checkable
+class KnowsTruth(Protocol):
+    """A simulated instrument, which can say what its tip is really like."""
+
+    def true_state(self) -> dict[str, float | bool | str]:
+        """The hidden state, for scoring and tests only; policies never see it."""
+        ...
