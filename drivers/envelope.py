@@ -1,8 +1,8 @@
 """The hard limits around every instrument: refuse, never clamp.
 
-``check_action`` and ``check_scan`` are pure. ``EnvelopedMicroscope`` applies them to any driver, and
-``open_microscope`` hands out no driver without it, in training too. Built-in ceilings cannot be
-raised: configuration can only narrow them.
+``check_action`` and ``check_scan`` are pure. ``EnvelopedMicroscope`` applies them to any driver,
+and ``open_microscope`` hands out no driver without it, in training too. Built-in ceilings cannot
+be raised: configuration can only narrow them.
 """
 
 from __future__ import annotations

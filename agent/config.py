@@ -1,0 +1,185 @@
+"""The configuration file: TOML, units in the names, unknown keys are errors.
+
+Nothing in it is needed: the defaults repair a simulated tip. ``[limits]`` can only narrow the
+envelope.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+
+from drivers.actions import Finite, Positive, TunnellingPoint
+from drivers.envelope import Limits
+from drivers.errors import ConfigError
+from drivers.scan import Frame, ScanSettings
+from policies.episode import RepairPlan
+
+DEFAULT_FILE = Path("tipsmith.toml")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MicroscopeSettings(_Section):
+    """Which instrument.
+
+    Attributes:
+        uri: its address, such as ``sim:au111`` or ``nanonis://192.168.0.7:6501``.
+        options: what its driver is told, such as ``bias_sign``; the driver refuses unknown ones.
+    """
+
+    uri: str = "sim:au111"
+    options: dict[str, str | int | float] = Field(default_factory=dict)
+
+    @property
+    def driver_options(self) -> dict[str, str]:
+        """The options as text, as in the query of an address."""
+        return {name: str(value) for name, value in self.options.items()}
+
+
+class LookSettings(_Section):
+    """How a look at the tip is taken and when it is cut short.
+
+    Attributes:
+        pixels: points per line, a multiple of 16.
+        lines: lines per scan.
+        forward_s: time of one forward line (s).
+        backward_s: time of one backward line (s).
+        bias_v: sample bias (V).
+        setpoint_pa: current setpoint (pA).
+        travel_nm_per_s: speed on the way to the place of an action (nm/s).
+        judge_every_lines: lines between two judgements of a running scan.
+        hopeless_quality: a scan whose quality is below this is cut short; 0 never does.
+        hopeless_share: share of its lines that must have been seen before that.
+    """
+
+    pixels: int = Field(96, ge=16, multiple_of=16)
+    lines: int = Field(96, ge=1)
+    forward_s: Positive = 0.15
+    backward_s: Positive = 0.10
+    bias_v: Finite = 0.5
+    setpoint_pa: Positive = 50.0
+    travel_nm_per_s: Positive = 200.0
+    judge_every_lines: int = Field(8, ge=1)
+    hopeless_quality: float = Field(0.02, ge=0, le=1)
+    hopeless_share: float = Field(0.33, gt=0, le=1)
+
+    @property
+    def at(self) -> TunnellingPoint:
+        """The tunnelling point of looks and, before and after them, of actions."""
+        return TunnellingPoint(bias_v=self.bias_v, setpoint_a=self.setpoint_pa * 1e-12)
+
+    def scan(self, frame: Frame) -> ScanSettings:
+        """The scan that looks at ``frame``."""
+        return ScanSettings(
+            frame=frame,
+            pixels=self.pixels,
+            lines=self.lines,
+            forward_s=self.forward_s,
+            backward_s=self.backward_s,
+            at=self.at,
+        )
+
+
+class RepairSettings(RepairPlan, LookSettings):
+    """When a repair ends, and how it looks at the tip."""
+
+
+class JournalSettings(_Section):
+    """Where runs are written.
+
+    Attributes:
+        directory: folder that gets one folder per run.
+    """
+
+    directory: Annotated[Path, Strict(False)] = Path("runs")
+
+
+class Config(_Section):
+    """Everything that can be configured."""
+
+    microscope: MicroscopeSettings = MicroscopeSettings()
+    limits: dict[str, int | float] = Field(default_factory=dict)
+    repair: RepairSettings = RepairSettings()
+    journal: JournalSettings = JournalSettings()
+
+    @property
+    def envelope(self) -> Limits:
+        """The built-in ceilings, narrowed by ``[limits]``.
+
+        Raises:
+            ConfigError: a limit that is unknown or wider than its ceiling.
+        """
+        return Limits().narrowed(**self.limits)
+
+    def to_toml(self) -> str:
+        """What is in effect, every limit included, as a file that ``load_config`` reads back."""
+        sections = self.model_dump(mode="json")
+        sections["limits"] = self.envelope.model_dump()
+        return "\n".join(_section(name, values) for name, values in sections.items())
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Read the configuration.
+
+    Args:
+        path: the file; if None, ``tipsmith.toml`` in the current folder, or the defaults where
+            there is none.
+
+    Raises:
+        ConfigError: the file is missing or no TOML, or a setting is unknown, malformed or wider
+            than a ceiling.
+    """
+    if path is None:
+        if not DEFAULT_FILE.exists():
+            return Config()
+        path = DEFAULT_FILE
+    try:
+        config = Config.model_validate(_read(path), strict=True)
+        _ = config.envelope
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_sentence(error)}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise ConfigError(f"is not TOML: {error}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    section, *rest = map(str, problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        where = f"[{section}] {rest[0]}" if rest else f"[{section}]"
+        got = json.dumps(problem["input"], default=str)
+        return f"{where}: {problem['msg'].lower()}, got {got}"
+    if not rest:
+        return f"unknown section [{section}]; known are {', '.join(Config.model_fields)}"
+    known = Config.model_fields[section].annotation
+    names = known.model_fields if isinstance(known, type) and issubclass(known, BaseModel) else ()
+    return f"[{section}] has no key {rest[0]!r}; known are {', '.join(names)}"
+
+
+def _section(name: str, values: Mapping[str, Any]) -> str:
+    """One table of TOML; JSON writes numbers and strings as TOML does."""
+    tables = {key: value for key, value in values.items() if isinstance(value, dict)}
+    lines = [f"[{name}]"]
+    for key, value in values.items():
+        if key not in tables:
+            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    text = "\n".join(lines) + "\n"
+    return text + "".join("\n" + _section(f"{name}.{key}", tables[key]) for key in tables)

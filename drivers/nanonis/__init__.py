@@ -1,0 +1,1 @@
+"""Nanonis controllers over their TCP programming interface."""

@@ -1,0 +1,180 @@
+"""What is known of the sample: what was touched, what was seen, where it is flat and clean.
+
+``SampleMap`` keeps the book of one piezo field. ``clear_site`` reads one topograph and says where
+in it an action may land: on a flat patch, away from steps, adatoms and debris.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from drivers.scan import Frame, Scan
+
+CELL_M = 2e-9
+#: Local relief above which a patch counts as step, adatom or debris. The herringbone of Au(111)
+#: stays below 50 pm, a monatomic step of the usual metals is 200 pm and more.
+RELIEF_M = 70e-12
+PATCH_M = 1.5e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A flat, clean spot.
+
+    Attributes:
+        x_m: centre (m).
+        y_m: centre (m).
+        clear_m: diameter of the flat disc around it (m).
+    """
+
+    x_m: float
+    y_m: float
+    clear_m: float
+
+
+class SampleMap:
+    """Which parts of the piezo field are still untouched and unseen.
+
+    The field is centred on zero and cut into cells of ``CELL_M``.
+    """
+
+    def __init__(self, width_m: float, height_m: float) -> None:
+        self.width_m = width_m
+        self.height_m = height_m
+        shape = (round(height_m / CELL_M), round(width_m / CELL_M))
+        self._touched = np.zeros(shape, np.bool_)
+        self._seen = np.zeros(shape, np.bool_)
+
+    def touch(self, x_m: float, y_m: float, diameter_m: float) -> None:
+        """Note that a disc of ``diameter_m`` around ``(x, y)`` is spoiled."""
+        row, column = self._cell(x_m, y_m)
+        rows, columns = np.ogrid[: self._touched.shape[0], : self._touched.shape[1]]
+        radius = diameter_m / 2 / CELL_M + 0.5
+        self._touched |= (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
+
+    def look(self, frame: Frame) -> None:
+        """Note that ``frame`` has been scanned."""
+        self._seen[self._slices(frame.x_m, frame.y_m, _span(frame))] = True
+
+    def is_touched(self, x_m: float, y_m: float, diameter_m: float) -> bool:
+        """Whether any part of a disc of ``diameter_m`` around ``(x, y)`` is spoiled."""
+        return bool(self._touched[self._slices(x_m, y_m, diameter_m)].any())
+
+    def touched_share(self) -> float:
+        """Share of the field that is spoiled, 0..1."""
+        return float(self._touched.mean())
+
+    def fresh_frame(self, size_m: float, x_m: float, y_m: float) -> tuple[float, float] | None:
+        """Centre of the nearest square of ``size_m`` that is neither touched nor seen.
+
+        Args:
+            size_m: side of the square (m).
+            x_m: where the tip is now (m).
+            y_m: where the tip is now (m).
+
+        Returns:
+            The centre (m), or None if the field is exhausted.
+        """
+        side = int(np.ceil(size_m / CELL_M))
+        used = np.pad((self._touched | self._seen).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        if side >= min(self._touched.shape):
+            return None
+        inside = (
+            used[side:, side:] - used[:-side, side:] - used[side:, :-side] + used[:-side, :-side]
+        )
+        rows, columns = np.nonzero(inside == 0)
+        if rows.size == 0:
+            return None
+        ys = (rows + side / 2) * CELL_M - self.height_m / 2
+        xs = (columns + side / 2) * CELL_M - self.width_m / 2
+        nearest = int(np.argmin((xs - x_m) ** 2 + (ys - y_m) ** 2))
+        return float(xs[nearest]), float(ys[nearest])
+
+    def _cell(self, x_m: float, y_m: float) -> tuple[int, int]:
+        column = int((x_m + self.width_m / 2) // CELL_M)
+        row = int((y_m + self.height_m / 2) // CELL_M)
+        return row, column
+
+    def _slices(self, x_m: float, y_m: float, size_m: float) -> tuple[slice, slice]:
+        low = self._cell(x_m - size_m / 2, y_m - size_m / 2)
+        high = self._cell(x_m + size_m / 2, y_m + size_m / 2)
+        return (
+            slice(max(low[0], 0), max(high[0] + 1, 0)),
+            slice(max(low[1], 0), max(high[1] + 1, 0)),
+        )
+
+
+def _span(frame: Frame) -> float:
+    # A rotated frame is booked with the square around its diagonal.
+    straight = frame.angle_deg % 90 == 0
+    longest = max(frame.width_m, frame.height_m)
+    return longest if straight else float(np.hypot(frame.width_m, frame.height_m))
+
+
+def level(z: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Remove the tilt that most pixels agree on and the offset between lines; NaN stays NaN.
+
+    The tilt is the median slope along each axis, which steps and adatoms do not move.
+    """
+    with np.errstate(invalid="ignore"):
+        slope_x = np.nanmedian(np.diff(z, axis=1)) if np.isfinite(z).any() else 0.0
+        flat = z - slope_x * np.arange(z.shape[1], dtype=np.float32)
+        if z.shape[0] > 1 and np.isfinite(np.diff(flat, axis=0)).any():
+            steps = _row_medians(np.diff(flat, axis=0))
+            offsets = np.concatenate([[0.0], np.nancumsum(steps)])
+            flat = flat - offsets[:, None]
+    return flat.astype(np.float32)
+
+
+def _row_medians(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    finite = np.isfinite(rows).any(axis=1)
+    medians = np.zeros(rows.shape[0])
+    medians[finite] = np.nanmedian(rows[finite], axis=1)
+    return medians
+
+
+def relief(scan: Scan) -> NDArray[np.float32]:
+    """Local relief of a topograph: highest minus lowest z within ``PATCH_M`` (m), same shape.
+
+    Pixels that were not scanned have infinite relief. The frame of the scan must be known.
+    """
+    if scan.frame is None or scan.pixel_m is None:
+        raise ValueError("the relief of a scan without a frame is unknown")
+    flat = level(scan.forward)
+    scanned = np.isfinite(flat)
+    filled = np.where(scanned, flat, np.nanmedian(flat) if scanned.any() else 0.0)
+    # Single-pixel noise and lone streaks are no obstacle; steps and adatoms survive the median.
+    smooth = ndimage.median_filter(filled, size=3, mode="nearest")
+    rows = max(3, round(PATCH_M / (scan.frame.height_m / scan.forward.shape[0])))
+    columns = max(3, round(PATCH_M / scan.pixel_m))
+    highest = ndimage.maximum_filter(smooth, size=(rows, columns), mode="nearest")
+    lowest = ndimage.minimum_filter(smooth, size=(rows, columns), mode="nearest")
+    return np.where(scanned, highest - lowest, np.inf).astype(np.float32)
+
+
+def clear_site(scan: Scan) -> Site | None:
+    """The spot of a topograph that lies farthest from anything that is not flat, if there is one.
+
+    Args:
+        scan: a scan with a known frame, partly scanned or whole.
+
+    Returns:
+        The centre of the largest flat disc inside the frame, or None if nothing is flat.
+    """
+    if scan.frame is None:
+        return None
+    flat = np.pad(relief(scan) < RELIEF_M, 1)
+    lines, pixels = scan.forward.shape
+    pitch = (scan.frame.height_m / lines, scan.frame.width_m / pixels)
+    clearance = ndimage.distance_transform_edt(flat, sampling=pitch)[1:-1, 1:-1]
+    row, column = np.unravel_index(int(np.argmax(clearance)), clearance.shape)
+    if clearance[row, column] == 0:
+        return None
+    u = (float(column) + 0.5) * pitch[1] - scan.frame.width_m / 2
+    v = scan.frame.height_m / 2 - (float(row) + 0.5) * pitch[0]
+    x_m, y_m = scan.frame.to_sample(u, v)
+    return Site(x_m, y_m, 2 * float(clearance[row, column]))

@@ -1,0 +1,112 @@
+"""Commands of this room: ``score`` and ``train``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from drivers.errors import FileError
+from drivers.formats import read_scan
+from drivers.scan import Scan
+from policies.report import TipReport, TipState
+
+train = typer.Typer(help="Train the scorer.", no_args_is_help=True)
+
+
+def score(
+    paths: Annotated[list[Path], typer.Argument(help="Scan files, or folders of them.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    png: Annotated[bool, typer.Option("--png", help="Draw FILE.png beside each file.")] = False,
+) -> None:
+    """Score the tip from scan files."""
+    from policies.scorer import Scorer
+    from policies.scorer.drawing import draw
+
+    scorer = Scorer.load()
+    rows: list[tuple[Path, Scan, TipReport]] = []
+    failures: list[str] = []
+    for path in _files(paths):
+        try:
+            scan = read_scan(path)
+            rows.append((path, scan, scorer.judge(scan)))
+        except FileError as error:
+            failures.append(str(error))
+        except ValueError as error:
+            failures.append(f"{path}: {error}")
+    if png:
+        for path, scan, report in rows:
+            draw(scan, report, path.name, path.with_suffix(path.suffix + ".png"))
+    if as_json:
+        print(json.dumps([_as_dict(*row) for row in rows], indent=2))  # noqa: T201
+    elif rows:
+        Console().print(_table(rows))
+    for failure in failures:
+        typer.echo(f"tipsmith: {failure}", err=True)
+    if failures:
+        raise typer.Exit(FileError.exit_code)
+
+
+@train.command("scorer")
+def train_scorer(
+    seed: Annotated[int, typer.Option(help="Seed of data and weights.")] = 1,
+    scans: Annotated[int, typer.Option(help="Simulated scans to train on.", min=100)] = 24000,
+    epochs: Annotated[int, typer.Option(help="Passes over the scans.", min=1)] = 10,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the weights go; the shipped ones by default.")
+    ] = None,
+) -> None:
+    """Train the scorer on simulated scans and write weights with their manifest."""
+    from policies.scorer.weights import SHIPPED
+    from policies.training.scorer import train as run
+
+    manifest = run(seed=seed, scans=scans, epochs=epochs, out=out or SHIPPED)
+    table = Table("measure", "held-out value")
+    for name, value in manifest.metrics.items():
+        table.add_row(name, f"{value:.3f}")
+    Console(file=sys.stderr).print(table)
+
+
+def _files(paths: list[Path]) -> list[Path]:
+    """The files meant by ``paths``: a folder stands for the scans in it."""
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(path.glob("*.sxm"))
+            if not inside:
+                raise FileError(f"{path}: no .sxm file in this folder")
+            files += inside
+        else:
+            files.append(path)
+    return files
+
+
+def _as_dict(path: Path, scan: Scan, report: TipReport) -> dict[str, object]:
+    return {
+        "file": str(path),
+        "lines": report.lines,
+        "lines_expected": scan.forward.shape[0],
+        "width_nm": None if scan.frame is None else scan.frame.width_m / 1e-9,
+        "quality": report.quality,
+        "states": {state.value: value for state, value in report.states.items()},
+    }
+
+
+def _table(rows: list[tuple[Path, Scan, TipReport]]) -> Table:
+    table = Table("file", "size", "lines", "quality", *(state.value for state in TipState))
+    for path, scan, report in rows:
+        size = "?" if scan.frame is None else f"{scan.frame.width_m / 1e-9:.0f} nm"
+        colour = "green" if report.quality >= 0.5 else "red"
+        table.add_row(
+            path.name,
+            size,
+            f"{report.lines}/{scan.forward.shape[0]}",
+            f"[{colour}]{report.quality:.2f}[/]",
+            *(f"{report.states[state]:.2f}" for state in TipState),
+        )
+    return table

@@ -1,0 +1,37 @@
+"""What the scorer says about a scan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class TipState(StrEnum):
+    """States of a tip that can be seen in a scan; several can hold at once."""
+
+    DOUBLE = "double"
+    BLUNT = "blunt"
+    UNSTABLE = "unstable"
+    CONTAMINATED = "contaminated"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class TipReport:
+    """The scorer's judgement of one scan, whole or partial.
+
+    Attributes:
+        quality: probability that the tip is good, 0..1.
+        states: probability of each state, 0..1.
+        lines: number of scanned lines that the judgement rests on.
+    """
+
+    quality: float
+    states: Mapping[TipState, float]
+    lines: int
+
+    @property
+    def worst(self) -> TipState:
+        """The most probable trouble."""
+        return max(self.states, key=lambda state: self.states[state])

@@ -1,0 +1,76 @@
+"""Draws a scan with its judgement, for people."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from drivers.sample_map import level
+from drivers.scan import Image, Scan
+from policies.report import TipReport, TipState
+
+GOOD = "#2e7d4f"
+BAD = "#b3402a"
+NEUTRAL = "#8a8f98"
+
+
+def draw(scan: Scan, report: TipReport, title: str, path: Path) -> None:
+    """Write a PNG of forward and backward picture beside the judgement.
+
+    Args:
+        scan: the scan, whole or partial.
+        report: its judgement.
+        title: shown above.
+        path: the file to write; replaced whole or not at all.
+    """
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    forward, backward, bars = figure.subplots(1, 3, width_ratios=(1, 1, 0.8))
+    _picture(forward, scan, scan.forward, "forward")
+    if scan.backward is None:
+        backward.set_axis_off()
+    else:
+        _picture(backward, scan, scan.backward, "backward")
+    _bars(bars, report)
+    figure.suptitle(title, fontsize=10)
+    part = path.with_name(path.name + ".part")
+    figure.savefig(part, format="png", dpi=110)
+    os.replace(part, path)
+
+
+def _picture(axes: Axes, scan: Scan, z: Image, title: str) -> None:
+    flat = level(z)
+    finite = flat[np.isfinite(flat)]
+    low, high = np.percentile(finite, (1, 99)) if finite.size else (0.0, 1.0)
+    extent = None
+    if scan.frame is not None:
+        width, height = scan.frame.width_m / 1e-9, scan.frame.height_m / 1e-9
+        extent = (0.0, width, 0.0, height)
+        axes.set_xlabel("nm")
+    axes.set_facecolor("#e8e8e8")
+    axes.imshow(flat, cmap="YlOrBr_r", vmin=low, vmax=high, extent=extent, interpolation="nearest")
+    relief = f", {(high - low) / 1e-12:.0f} pm black to white" if scan.scale_known else ""
+    axes.set_title(f"{title}{relief}", fontsize=9)
+    axes.tick_params(labelsize=8)
+
+
+def _bars(axes: Axes, report: TipReport) -> None:
+    names = ["good", *(state.value for state in TipState)]
+    values = [report.quality, *(report.states[state] for state in TipState)]
+    colours = [GOOD] + [BAD if value >= 0.5 else NEUTRAL for value in values[1:]]
+    places = range(len(names))[::-1]
+    axes.barh(list(places), values, color=colours, height=0.62)
+    for place, value in zip(places, values, strict=True):
+        axes.text(min(value, 0.85) + 0.02, place, f"{value:.2f}", va="center", fontsize=9)
+    axes.set_yticks(list(places), names, fontsize=9)
+    axes.set_xlim(0, 1)
+    axes.set_title(f"probability, from {report.lines} lines", fontsize=9)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", labelsize=8)

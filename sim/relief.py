@@ -1,0 +1,231 @@
+"""Compiled passes that draw the bare surface on a grid: terraces, herringbone, bumps.
+
+Lengths are nm. ``origin`` is (x, y) of the first grid point and ``spacing`` the distance between
+points; x grows along a row, y from row to row. What is drawn depends on x and y alone, so that any
+two tiles agree where they overlap.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from sim.kernels import DEEPEST, ONE, Doubles, Floats, f32, fast_exp, hash32, u32
+
+# Slow fields (meander, wander) are computed at every NODE-th point and drawn straight in between.
+NODE = 16
+SLOT = 4
+
+
+@njit(inline="always")
+def cell_hash(seed: int, i: int, j: int, k: int) -> np.uint32:
+    """Well-mixed bits of draw ``k`` in cell (i, j)."""
+    h = hash32(u32(seed) ^ u32(i) * u32(0x9E3779B1))
+    h = hash32(h ^ u32(j) * u32(0x85EBCA77))
+    return hash32(h ^ u32(k) * u32(0xC2B2AE3D))
+
+
+@njit(inline="always")
+def cell_uniform(seed: int, i: int, j: int, k: int) -> float:
+    """Uniform number in 0..1 of draw ``k`` in cell (i, j)."""
+    return cell_hash(seed, i, j, k) * (1.0 / 4294967296.0)
+
+
+@njit(inline="always")
+def triangle(x: float) -> float:
+    """Triangular wave of period 1 between -1 and 1."""
+    return 4.0 * abs(x - math.floor(x + 0.5)) - 1.0
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def draw_terraces(
+    level: Floats,
+    origin: tuple[float, float],
+    spacing: float,
+    course: tuple[float, float],
+    edges: Doubles,
+    edge_nm: float,
+) -> None:
+    """Add the steps to ``level`` (ny, nx), counted in monatomic layers.
+
+    ``course`` is the unit vector across the steps. Rows of ``edges``: position along it, change of
+    level, then amplitude, wave number and phase of the meander and of the kinks.
+    """
+    ny, nx = level.shape
+    cx, cy = course
+    nodes = nx // NODE + 2
+    distance = np.empty(nodes)
+    sharp = f32(1.0 / edge_nm)
+    wide = 12.0 * edge_nm
+    for j in range(ny):
+        y = origin[1] + j * spacing
+        row = level[j]
+        for s in range(edges.shape[0]):
+            e = edges[s]
+            for c in range(nodes):
+                x = origin[0] + c * NODE * spacing
+                t = y * cx - x * cy
+                bend = e[2] * math.sin(e[3] * t + e[4]) + e[5] * triangle(e[6] * t + e[7])
+                distance[c] = x * cx + y * cy - e[0] - bend
+            rise = f32(e[1])
+            for c in range(nodes - 1):
+                first = c * NODE
+                end = min(nx, first + NODE)
+                near = distance[c]
+                far = distance[c + 1]
+                if near > wide and far > wide:
+                    for i in range(first, end):
+                        row[i] += rise
+                elif near > -wide or far > -wide:
+                    start = f32(near)
+                    slope = f32((far - near) / NODE)
+                    for i in range(first, end):
+                        r = (start + slope * f32(i - first)) * sharp
+                        r = min(max(r, f32(-30)), f32(30))
+                        row[i] += rise / (ONE + fast_exp(-r))
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def draw_herringbone(
+    level: Floats,
+    origin: tuple[float, float],
+    spacing: float,
+    course: tuple[float, float],
+    wander: Doubles,
+    shape: Doubles,
+) -> None:
+    """Turn ``level`` (layers) into heights (nm) and add the reconstruction.
+
+    ``course`` is the unit vector across the ridges, rows of ``wander`` (amplitude, k_x, k_y, phase)
+    bend it: three for the coordinate across, three for the one along. ``shape`` is (layer height,
+    amplitude, period, half width of hcp, ridge width, depth of hcp, elbow spacing, elbow rounding,
+    pinch, cosine and sine of the bend, shift per layer, phase).
+    """
+    ny, nx = level.shape
+    cx, cy = course
+    nodes = nx // NODE + 2
+    across = np.empty(nodes)
+    along = np.empty(nodes)
+    layer, height = f32(shape[0]), f32(shape[1])
+    per = f32(1.0 / shape[2])
+    hcp = f32(shape[3] / shape[2])
+    sharp = f32(shape[2] / shape[4])
+    depth = f32(shape[5])
+    elbow, rounding = f32(shape[6]), f32(shape[7])
+    pinch = f32(shape[8] / shape[2])
+    cos, sin = f32(shape[9]), f32(shape[10])
+    shift, phase = f32(shape[11]), f32(shape[12])
+    half, two = f32(0.5), f32(2)
+    for j in range(ny):
+        y = origin[1] + j * spacing
+        row = level[j]
+        for c in range(nodes):
+            x = origin[0] + c * NODE * spacing
+            u = x * cx + y * cy
+            v = y * cx - x * cy
+            for w in range(3):
+                u += wander[w, 0] * math.sin(wander[w, 1] * x + wander[w, 2] * y + wander[w, 3])
+            for w in range(3, 6):
+                v += wander[w, 0] * math.sin(wander[w, 1] * x + wander[w, 2] * y + wander[w, 3])
+            across[c] = u
+            along[c] = v / shape[6]
+        for c in range(nodes - 1):
+            first = c * NODE
+            end = min(nx, first + NODE)
+            u0 = across[c]
+            # Whole periods are taken out in double precision: far from the origin single is coarse.
+            v0 = along[c] - 2.0 * math.floor(along[c] * 0.5)
+            turns = math.floor(u0 * shape[9] / shape[2])
+            us = f32(u0 * shape[9] / shape[2] - turns)
+            parity = f32(turns - 2.0 * math.floor(turns * 0.5))
+            du = f32((across[c + 1] - u0) / NODE) * cos * per
+            vs = f32(v0)
+            dv = f32((along[c + 1] - along[c]) / NODE)
+            for i in range(first, end):
+                k = f32(i - first)
+                q = vs + dv * k
+                d = q - two * f32(np.floor(q * half)) - ONE
+                zigzag = elbow * np.sqrt(d * d + rounding)
+                turn = us + du * k + sin * zigzag * per + shift * row[i] + phase
+                whole = f32(np.floor(turn))
+                p = turn - whole - half
+                odd = (whole + parity) * half
+                sign = ONE - f32(4) * (odd - f32(np.floor(odd)))
+                far = ONE - np.abs(d)
+                near2 = ONE / (ONE + f32(45) * d * d)
+                far2 = ONE / (ONE + f32(45) * far * far)
+                wall = hcp + pinch * (near2 * near2 - far2 * far2) * sign
+                a = (p - wall) * sharp
+                b = (p + wall) * sharp
+                a2 = ONE / (ONE + half * a * a)
+                b2 = ONE / (ONE + half * b * b)
+                inside = min(max((wall - np.abs(p)) * sharp + half, f32(0)), ONE)
+                ridges = a2 * a2 + b2 * b2 - depth * inside
+                row[i] = layer * row[i] + height * ridges
+
+
+@njit(cache=True, nogil=True)
+def scatter(
+    seed: int, low: tuple[int, int], high: tuple[int, int], chance: float, draws: Doubles
+) -> int:
+    """Fill ``draws`` with the adatoms of the cells ``low`` to ``high``, inclusive.
+
+    Each of the SLOT places of a cell is taken with probability ``chance``. Rows become (x, y in
+    cells, then four uniform numbers); returns how many there are.
+    """
+    n = 0
+    for j in range(low[1], high[1] + 1):
+        for i in range(low[0], high[0] + 1):
+            for s in range(SLOT):
+                if cell_uniform(seed, i, j, 8 * s) >= chance:
+                    continue
+                draws[n, 0] = i + cell_uniform(seed, i, j, 8 * s + 1)
+                draws[n, 1] = j + cell_uniform(seed, i, j, 8 * s + 2)
+                for k in range(4):
+                    draws[n, 2 + k] = cell_uniform(seed, i, j, 8 * s + 3 + k)
+                n += 1
+    return n
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def draw_bumps(
+    height: Floats, origin: tuple[float, float], spacing: float, bumps: Doubles, halo: float
+) -> None:
+    """Add bumps to ``height`` (ny, nx).
+
+    Rows of ``bumps``: x, y, height, the two half axes, angle, flatness. Flatness 0 is a Gaussian,
+    larger values are mesas with an edge that much steeper. ``halo`` digs a moat around Gaussians,
+    as an adsorbate on the tip makes one see them.
+    """
+    ny, nx = height.shape
+    for f in range(bumps.shape[0]):
+        x, y, top, wide, tall, angle, flat = bumps[f]
+        reach = 4.2 * max(wide, tall)
+        i0 = max(0, int((x - reach - origin[0]) / spacing))
+        i1 = min(nx, int((x + reach - origin[0]) / spacing) + 2)
+        j0 = max(0, int((y - reach - origin[1]) / spacing))
+        j1 = min(ny, int((y + reach - origin[1]) / spacing) + 2)
+        c = math.cos(angle)
+        s = math.sin(angle)
+        amplitude = f32(top)
+        moat = f32(halo)
+        steep = f32(flat)
+        ax, ay = f32(c / wide), f32(s / wide)
+        bx, by = f32(-s / tall), f32(c / tall)
+        for j in range(j0, j1):
+            dy = f32(origin[1] + j * spacing - y)
+            row = height[j]
+            for i in range(i0, i1):
+                dx = f32(origin[0] + i * spacing - x)
+                a = dx * ax + dy * ay
+                b = dx * bx + dy * by
+                r2 = a * a + b * b
+                if steep > f32(0):
+                    r = min(steep * (np.sqrt(r2) - ONE), f32(30))
+                    row[i] += amplitude / (ONE + fast_exp(r))
+                else:
+                    bell = fast_exp(max(f32(-0.5) * r2, DEEPEST))
+                    row[i] += amplitude * (ONE - moat * r2) * bell
+
