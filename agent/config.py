@@ -10,9 +10,9 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from drivers.actions import Finite, Positive, TunnellingPoint
 from drivers.envelope import Limits
@@ -54,7 +54,6 @@ class LookSettings(_Section):
         backward_s: time of one backward line (s).
         bias_v: sample bias (V).
         setpoint_pa: current setpoint (pA).
-        travel_nm_per_s: speed on the way to the place of an action (nm/s).
         judge_every_lines: lines between two judgements of a running scan.
         hopeless_quality: a scan whose quality is below this is cut short; 0 never does.
         hopeless_share: share of its lines that must have been seen before that.
@@ -66,7 +65,6 @@ class LookSettings(_Section):
     backward_s: Positive = 0.10
     bias_v: Finite = 0.5
     setpoint_pa: Positive = 50.0
-    travel_nm_per_s: Positive = 200.0
     judge_every_lines: int = Field(8, ge=1)
     hopeless_quality: float = Field(0.02, ge=0, le=1)
     hopeless_share: float = Field(0.33, gt=0, le=1)
@@ -88,8 +86,14 @@ class LookSettings(_Section):
         )
 
 
-class RepairSettings(RepairPlan, LookSettings):
-    """When a repair ends, and how it looks at the tip."""
+class RepairSettings(LookSettings, RepairPlan):
+    """When a repair ends, how it looks at the tip, and how it moves.
+
+    Attributes:
+        travel_nm_per_s: speed on the way to the place of an action (nm/s).
+    """
+
+    travel_nm_per_s: Positive = 200.0
 
 
 class JournalSettings(_Section):
@@ -99,14 +103,14 @@ class JournalSettings(_Section):
         directory: folder that gets one folder per run.
     """
 
-    directory: Annotated[Path, Strict(False)] = Path("runs")
+    directory: str = "runs"
 
 
 class Config(_Section):
     """Everything that can be configured."""
 
     microscope: MicroscopeSettings = MicroscopeSettings()
-    limits: dict[str, int | float] = Field(default_factory=dict)
+    limits: dict[str, float] = Field(default_factory=dict)
     repair: RepairSettings = RepairSettings()
     journal: JournalSettings = JournalSettings()
 
@@ -165,8 +169,8 @@ def _sentence(error: ValidationError) -> str:
     section, *rest = map(str, problem["loc"])
     if problem["type"] != "extra_forbidden":
         where = f"[{section}] {rest[0]}" if rest else f"[{section}]"
-        got = json.dumps(problem["input"], default=str)
-        return f"{where}: {problem['msg'].lower()}, got {got}"
+        expected = problem["msg"].lower() if rest else "expected a table"
+        return f"{where}: {expected}, got {json.dumps(problem['input'], default=str)}"
     if not rest:
         return f"unknown section [{section}]; known are {', '.join(Config.model_fields)}"
     known = Config.model_fields[section].annotation
@@ -180,6 +184,7 @@ def _section(name: str, values: Mapping[str, Any]) -> str:
     lines = [f"[{name}]"]
     for key, value in values.items():
         if key not in tables:
-            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+            bare = key if key.isidentifier() else json.dumps(key)
+            lines.append(f"{bare} = {json.dumps(value, ensure_ascii=False)}")
     text = "\n".join(lines) + "\n"
     return text + "".join("\n" + _section(f"{name}.{key}", tables[key]) for key in tables)

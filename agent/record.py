@@ -1,0 +1,131 @@
+"""The entries of a journal and their way into JSON and back, without losing a digit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from drivers.actions import ACTION, Action
+from drivers.outcome import Outcome, Trace
+from policies.episode import Looked
+
+#: What JSON holds: the payload of an entry.
+Payload = Mapping[str, Any]
+
+LOOKED: TypeAdapter[Looked] = TypeAdapter(Looked)
+NUMBERS = ("started_s", "finished_s", "z_before_m", "z_after_m", "z_jump_m")
+SAMPLE_BYTES = 16
+
+
+class Kind(StrEnum):
+    """What an entry tells."""
+
+    STARTED = "started"
+    LOOK_STARTED = "look_started"
+    LOOKED = "looked"
+    INTENT = "intent"
+    OUTCOME = "outcome"
+    REFUSED = "refused"
+    DECLARED = "declared"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One entry of a journal.
+
+    Attributes:
+        sequence: 1, 2, 3, ... without a gap.
+        kind: what it tells.
+        instrument_s: instrument time (s).
+        written_utc: wall time, a label for people.
+        payload: the details.
+        intent: for outcomes and refusals, the sequence of the intent they answer.
+        trace: the bytes of a trace, where there is one.
+    """
+
+    sequence: int
+    kind: Kind
+    instrument_s: float
+    written_utc: str
+    payload: Payload
+    intent: int | None = None
+    trace: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An action that is about to be sent.
+
+    Attributes:
+        action: what.
+        x_m: where (m).
+        y_m: where (m).
+        reason: why, in one line.
+        own: whether a step of the repair asked for it, rather than the way to that step.
+    """
+
+    action: Action
+    x_m: float
+    y_m: float
+    reason: str
+    own: bool
+
+
+def encode_looked(looked: Looked) -> dict[str, Any]:
+    """A look as JSON holds it."""
+    encoded: dict[str, Any] = LOOKED.dump_python(looked, mode="json")
+    return encoded
+
+
+def decode_looked(payload: Payload) -> Looked:
+    """The look that ``encode_looked`` took apart."""
+    return LOOKED.validate_python(payload)
+
+
+def encode_intent(intent: Intent) -> dict[str, Any]:
+    """An intent as JSON holds it."""
+    return {
+        "action": intent.action.model_dump(mode="json"),
+        "x_m": intent.x_m,
+        "y_m": intent.y_m,
+        "reason": intent.reason,
+        "own": intent.own,
+    }
+
+
+def decode_intent(payload: Payload) -> Intent:
+    """The intent that ``encode_intent`` took apart."""
+    return Intent(**{**payload, "action": ACTION.validate_python(payload["action"])})
+
+
+def encode_outcome(outcome: Outcome) -> tuple[dict[str, Any], bytes | None]:
+    """The numbers of an outcome as JSON holds them, and the bytes of its trace."""
+    numbers = {name: getattr(outcome, name) for name in NUMBERS}
+    return numbers, None if outcome.trace is None else encode_trace(outcome.trace)
+
+
+def decode_outcome(payload: Payload, trace: bytes | None) -> Outcome:
+    """The outcome that ``encode_outcome`` took apart."""
+    return Outcome(**payload, trace=None if trace is None else decode_trace(trace))
+
+
+def encode_trace(trace: Trace) -> bytes:
+    """A trace as little-endian bytes: all times (8 each), all currents (4), all heights (4)."""
+    columns = ((trace.time_s, "<f8"), (trace.current_a, "<f4"), (trace.z_m, "<f4"))
+    return b"".join(np.ascontiguousarray(column, dtype).tobytes() for column, dtype in columns)
+
+
+def decode_trace(content: bytes) -> Trace:
+    """The trace that ``encode_trace`` took apart."""
+    samples = len(content) // SAMPLE_BYTES
+    return Trace(
+        time_s=np.frombuffer(content, "<f8", samples),
+        current_a=np.frombuffer(content, "<f4", samples, offset=8 * samples),
+        z_m=np.frombuffer(content, "<f4", samples, offset=12 * samples),
+    )

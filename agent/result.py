@@ -1,0 +1,75 @@
+"""What a repair tells: its progress while it runs, and its result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from agent.phases import Phase
+from policies.episode import Event, Step
+from policies.report import TipReport
+
+GOOD_EXIT, NOT_GOOD_EXIT = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class RepairResult:
+    """How a repair ended.
+
+    Attributes:
+        outcome: ``good`` is confirmed, ``gave_up`` is the plan's end, ``stopped`` is any other.
+        reason: why, in one line.
+        confirmed_on: fresh spots on which the tip was seen to be good.
+        actions: actions carried out.
+        instrument_s: instrument time of the whole repair (s).
+        wall_s: wall time of it (s).
+        overhead_s: the part of ``wall_s`` in which the agent did not wait for the instrument (s).
+        journal: path of the journal.
+        true_state: hidden state at the end, where the instrument is simulated.
+        exit_code: of the command line.
+    """
+
+    outcome: Literal["good", "gave_up", "stopped"]
+    reason: str
+    confirmed_on: int
+    actions: int
+    instrument_s: float
+    wall_s: float
+    overhead_s: float
+    journal: str
+    true_state: Mapping[str, float | bool | str] | None
+    exit_code: int
+
+    def to_json(self) -> str:
+        """The result as one JSON object on one line."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A glance at a running repair.
+
+    Attributes:
+        phase: what it is doing.
+        instrument_s: instrument time since it began (s).
+        actions: actions carried out so far.
+        step: the step being carried out, or None.
+        lines: lines of the running scan so far.
+        report: the latest judgement, of a running scan too, or None.
+        event: the look or action that has just ended, or None.
+        result: the result, at the end.
+    """
+
+    phase: Phase
+    instrument_s: float = 0.0
+    actions: int = 0
+    step: Step | None = None
+    lines: int = 0
+    report: TipReport | None = None
+    event: Event | None = None
+    result: RepairResult | None = None
+
+
+Listener = Callable[[Progress], None]

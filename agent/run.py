@@ -1,0 +1,78 @@
+"""What all parts of one repair share: the instrument, the journal, the phase, and the time kept."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import replace
+from time import perf_counter
+from typing import Any, TypeVar
+
+from agent.journal import Journal
+from agent.phases import Phase, Phases
+from agent.result import Listener, Progress
+from drivers.microscope import Microscope
+
+Reply = TypeVar("Reply")
+
+
+class Run:
+    """One repair under way.
+
+    Attributes:
+        microscope: the instrument.
+        journal: where everything is written.
+        progress: the latest glance.
+    """
+
+    def __init__(self, microscope: Microscope, journal: Journal, listener: Listener) -> None:
+        self.microscope = microscope
+        self.journal = journal
+        self.progress = Progress(Phase.STARTING)
+        self._phases = Phases()
+        self._listener = listener
+        self._began_s = microscope.clock.now()
+        self._began_wall_s = perf_counter()
+        self._waited_s = 0.0
+
+    @property
+    def now_s(self) -> float:
+        """Instrument time (s)."""
+        return self.microscope.clock.now()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the repair is over."""
+        return self._phases.current is Phase.ENDED
+
+    @property
+    def wall_s(self) -> float:
+        """Wall time since the beginning (s)."""
+        return perf_counter() - self._began_wall_s
+
+    @property
+    def overhead_s(self) -> float:
+        """Wall time since the beginning that was not spent waiting for the instrument (s)."""
+        return self.wall_s - self._waited_s
+
+    @property
+    def instrument_s(self) -> float:
+        """Instrument time since the beginning (s)."""
+        return self.now_s - self._began_s
+
+    async def instrument(self, call: Awaitable[Reply]) -> Reply:
+        """Wait for the instrument, and keep account of the wait."""
+        started = perf_counter()
+        try:
+            return await call
+        finally:
+            self._waited_s += perf_counter() - started
+
+    def enter(self, phase: Phase, **changes: Any) -> None:
+        """Go on to ``phase`` and tell so."""
+        self._phases.enter(phase)
+        self.tell(phase=phase, **changes)
+
+    def tell(self, **changes: Any) -> None:
+        """Let the listener see the progress with ``changes``."""
+        self.progress = replace(self.progress, instrument_s=self.instrument_s, **changes)
+        self._listener(self.progress)

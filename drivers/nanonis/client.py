@@ -1,0 +1,233 @@
+"""One TCP connection to a Nanonis controller, strictly one request at a time.
+
+A connection that has been in doubt once (no answer in time, a cancelled wait, an answer to another
+question, bytes nobody asked for) is closed and never used again: a late answer would be taken for
+the next one. The next call connects afresh.
+
+What an error says about the request:
+
+- ``ConnectionFailed``: it was not sent.
+- ``CommandFailed``: the controller refused it.
+- ``ConnectionLost``, ``ProtocolError``: it may have been carried out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from drivers.errors import ConnectionFailed, ConnectionLost, ProtocolError
+from drivers.nanonis.codec import HEADER_SIZE, Header, Layout, decode_reply, encode_request
+from drivers.nanonis.commands import RELEASES, lookup
+
+DEFAULT_TIMEOUT_S = 5.0
+
+
+class NanonisConnection:
+    """A connection to one port of the controller, opened when first used.
+
+    Attributes:
+        host: where the controller listens.
+        port: one of its ports; it serves one client each.
+        release: the controller's release, which decides the layouts.
+        timeout_s: wall-clock time allowed for an answer, unless a call says otherwise (s).
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        release: int = RELEASES[0],
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.release = release
+        self.timeout_s = timeout_s
+        self._link: _Link | None = None
+        self._turn = asyncio.Lock()
+
+    async def call(self, name: str, /, *, wait_s: float = 0.0, **values: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Send a command and return what it returns.
+
+        Only commands that merely read are sent a second time, once, when the link breaks.
+
+        Args:
+            name: the command.
+            wait_s: wall-clock time the command itself may take, on top of the usual time-out (s).
+            values: its arguments, all of them.
+
+        Raises:
+            ConnectionFailed: the controller cannot be reached; nothing was sent.
+            ConnectionLost: no answer came; the command may have been carried out.
+            ProtocolError: the answer cannot be read; the command may have been carried out.
+            CommandFailed: the controller refused the command.
+            ValueError: the arguments do not fit the command.
+        """
+        layout = lookup(name, self.release)
+        frame = encode_request(layout, values)
+        timeout_s = wait_s + self.timeout_s
+        async with self._turn:
+            try:
+                body = await self._exchange(layout, frame, timeout_s)
+            except ConnectionLost:
+                if not layout.reads:
+                    raise
+                body = await self._exchange(layout, frame, timeout_s)
+            return self._decode(layout, body)
+
+    async def open(self) -> None:
+        """Connect now rather than at the first call.
+
+        Raises:
+            ConnectionFailed: nobody answers there.
+        """
+        async with self._turn:
+            await self._connected()
+
+    async def close(self) -> None:
+        """Close the connection; a later call would open a new one."""
+        async with self._turn:
+            link, self._link = self._link, None
+            if link is not None:
+                await link.close()
+
+    async def _exchange(self, layout: Layout, frame: bytes, timeout_s: float) -> bytes:
+        link = await self._connected()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await link.exchange(layout.name, frame)
+        except TimeoutError:
+            self._drop()
+            raise ConnectionLost(
+                f"{self.host}:{self.port} did not answer {layout.name} within {timeout_s:g} s; "
+                "the connection was closed, and whether the command was carried out is unknown"
+            ) from None
+        except (ConnectionLost, ProtocolError, asyncio.CancelledError):
+            self._drop()
+            raise
+
+    async def _connected(self) -> _Link:
+        if self._link is not None and self._link.usable:
+            return self._link
+        self._drop()
+        where = f"{self.host}:{self.port}"
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                _, link = await asyncio.get_running_loop().create_connection(
+                    lambda: _Link(where), self.host, self.port
+                )
+        except OSError as error:  # TimeoutError is one
+            raise ConnectionFailed(
+                f"no Nanonis controller answers at {where} ({error or 'time-out'}); check that "
+                "its software runs, that its TCP programming interface has this port, and that "
+                "no other program holds it"
+            ) from None
+        self._link = link
+        return link
+
+    def _decode(self, layout: Layout, body: bytes) -> dict[str, Any]:
+        try:
+            return decode_reply(layout, body)
+        except ProtocolError:
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
+        if self._link is not None:
+            self._link.abort()
+            self._link = None
+
+
+class _Link(asyncio.Protocol):
+    """A socket that hands over one reply for each request; asyncio sets TCP_NODELAY on it."""
+
+    _transport: asyncio.Transport  # set by asyncio before the link is handed out
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._reply: asyncio.Future[bytes] | None = None
+        self._name = ""
+        self._chunks: list[bytes] = []
+        self._received = 0
+        self._expected = 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether the socket is open and in step."""
+        return not self._transport.is_closing()
+
+    async def exchange(self, name: str, frame: bytes) -> bytes:
+        """Send a request and return the body of its reply."""
+        self._name = name
+        self._chunks, self._received, self._expected = [], 0, 0
+        self._reply = asyncio.get_running_loop().create_future()
+        self._transport.write(frame)
+        try:
+            return await self._reply
+        finally:
+            self._reply = None
+
+    async def close(self) -> None:
+        """Close the socket and wait until it is closed."""
+        self._transport.close()
+        await self._closed
+
+    def abort(self) -> None:
+        """Close the socket at once."""
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by asyncio."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by asyncio."""
+        self._closed.set_result(None)
+        reason = f" ({exc})" if exc else ""
+        self._fail(
+            ConnectionLost(
+                f"{self._where} closed the connection instead of answering {self._name}{reason}; "
+                "a port serves one client, and some modules close it when they are not there"
+            )
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio."""
+        if self._reply is None or self._reply.done():
+            self.abort()
+            return
+        self._chunks.append(data)
+        self._received += len(data)
+        try:
+            if not self._expected and self._received >= HEADER_SIZE:
+                self._read_header()
+            if self._expected and self._received >= self._expected:
+                self._finish(self._reply)
+        except ProtocolError as error:
+            self.abort()
+            self._fail(error)
+
+    def _read_header(self) -> None:
+        self._chunks = [b"".join(self._chunks)]
+        header = Header.decode(self._chunks[0][:HEADER_SIZE])
+        if header.name != self._name:
+            raise ProtocolError(
+                f"{self._where} answered {header.name} when asked {self._name}; "
+                "the connection was closed because its answers are out of step"
+            )
+        self._expected = HEADER_SIZE + header.size
+
+    def _finish(self, reply: asyncio.Future[bytes]) -> None:
+        if self._received > self._expected:
+            raise ProtocolError(
+                f"{self._where} sent {self._received - self._expected} bytes more than its answer "
+                f"to {self._name} has"
+            )
+        reply.set_result(b"".join(self._chunks)[HEADER_SIZE:])
+
+    def _fail(self, error: Exception) -> None:
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(error)

@@ -1,0 +1,1 @@
+"""Training of the scorer on the simulator."""

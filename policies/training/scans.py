@@ -1,0 +1,154 @@
+"""Simulated scans with what their tips are really like: the scorer's training data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.actions import TunnellingPoint
+from drivers.scan import Direction, Frame, Scan, ScanLine, ScanSettings
+from policies.report import TipState
+from policies.scorer.preprocess import ScorerInput, prepare
+from sim.preset import Preset, load_preset
+from sim.tip import Termination, Tip, draw_apexes, draw_first, terminated
+from sim.world import World
+
+#: Scans that share a world, so that its surface is laid out once.
+PER_WORLD = 8
+CHUNK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Prepared scans and their labels.
+
+    Attributes:
+        pictures: shape (n, CHANNELS, SIDE, SIDE), half precision to save memory.
+        numbers: shape (n, NUMBERS).
+        labels: good, then one column per ``TipState``; shape (n, OUTPUTS), 0 or 1.
+    """
+
+    pictures: NDArray[np.float16]
+    numbers: NDArray[np.float32]
+    labels: NDArray[np.float32]
+
+
+def generate(seed: int, count: int, preset: str, workers: int) -> Iterator[Examples]:
+    """Yield ``count`` examples in chunks; the same seed gives the same ones for any ``workers``.
+
+    Args:
+        seed: seed of everything.
+        count: number of scans.
+        preset: name of the simulator's preset.
+        workers: processes that render.
+    """
+    sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
+    jobs = [(seed, index, size, preset) for index, size in enumerate(sizes)]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_chunk, jobs)
+
+
+def _chunk(job: tuple[int, int, int, str]) -> Examples:
+    seed, index, size, name = job
+    rng = np.random.default_rng([seed, index])
+    preset = load_preset(name)
+    inputs: list[ScorerInput] = []
+    labels: list[NDArray[np.float32]] = []
+    world = World(preset, int(rng.integers(2**31)))
+    for number in range(size):
+        if number % PER_WORLD == 0:
+            world = World(preset, int(rng.integers(2**31)))
+        world.tip = draw_tip(rng, preset)
+        scan, label = _scan(rng, world, preset)
+        inputs.append(prepare(scan))
+        labels.append(label)
+    return Examples(
+        np.stack([one.pictures for one in inputs]).astype(np.float16),
+        np.stack([one.numbers for one in inputs]),
+        np.stack(labels),
+    )
+
+
+def draw_tip(rng: np.random.Generator, preset: Preset) -> Tip:
+    """Half the tips as they come, half near the border between good and bad.
+
+    The border is where a repair is decided; drawn as they come, too few tips lie there.
+    """
+    if rng.uniform() < 0.5:
+        return draw_first(rng, preset, dirt=rng.uniform(0, 0.4))
+    radius = math.exp(rng.normal(math.log(1.3), 0.4))
+    tip = Tip(
+        radius_nm=radius,
+        apexes=draw_apexes(rng, preset, radius, mean_gap_nm=0.35),
+        stable=bool(rng.uniform() < 0.85),
+    )
+    kind = Termination.CLEAN
+    if rng.uniform() < 0.15:
+        kind = Termination.WEAK if rng.uniform() < 0.5 else Termination.STRONG
+    return terminated(rng, preset, tip, kind)
+
+
+def _scan(
+    rng: np.random.Generator, world: World, preset: Preset
+) -> tuple[Scan, NDArray[np.float32]]:
+    """Scan a random frame, often only its first lines, and say what the tip was like."""
+    settings = _settings(rng, world)
+    before = world.tip
+    wanted = settings.lines
+    if rng.uniform() < 0.35:
+        wanted = int(rng.integers(12, settings.lines))
+    lines: list[ScanLine] = []
+    for line in world.lines(settings):
+        lines.append(line)
+        if len(lines) == wanted:
+            break
+    scan = Scan.from_lines(settings, lines)
+    if rng.uniform() < 0.1:
+        scan = replace(scan, backward=None)
+    if rng.uniform() < 0.1:
+        scan = replace(scan, frame=None, scale_known=False)
+    return scan, _labels(before, world.tip, preset)
+
+
+def _settings(rng: np.random.Generator, world: World) -> ScanSettings:
+    usual = rng.uniform() < 0.7
+    width = 24e-9 if usual else math.exp(rng.uniform(math.log(12e-9), math.log(60e-9)))
+    pixels = 96 if usual else int(rng.choice([64, 96, 128, 192]))
+    reach = (world.range_m[0] - 1.5 * width) / 2
+    direction: Direction = "down" if rng.uniform() < 0.5 else "up"
+    frame = Frame(
+        x_m=rng.uniform(-reach, reach), y_m=rng.uniform(-reach, reach),
+        width_m=width, height_m=width, angle_deg=0.0,
+    )  # fmt: skip
+    forward = width / (160e-9 * math.exp(rng.normal(0, 0.3)))
+    return ScanSettings(
+        frame=frame, pixels=pixels, lines=pixels, forward_s=forward, backward_s=forward / 1.5,
+        at=TunnellingPoint(
+            bias_v=float(rng.choice([-1, 1]) * rng.uniform(0.1, 1.5)),
+            setpoint_a=math.exp(rng.uniform(math.log(20e-12), math.log(300e-12))),
+        ),
+        direction=direction,
+    )  # fmt: skip
+
+
+def _labels(before: Tip, after: Tip, preset: Preset) -> NDArray[np.float32]:
+    """A tip that changed on the way counts as good only if it was good throughout."""
+    changed = (before.radius_nm, before.apexes, before.termination, before.stable) != (
+        after.radius_nm, after.apexes, after.termination, after.stable,
+    )  # fmt: skip
+    good = preset.good
+    states = {
+        TipState.DOUBLE: after.gap_nm <= good.min_gap_nm,
+        TipState.BLUNT: after.radius_nm >= good.max_radius_nm,
+        TipState.UNSTABLE: not after.stable,
+        TipState.CONTAMINATED: not after.clean,
+        TipState.CHANGED: changed,
+    }
+    is_good = before.is_good(good) and after.is_good(good)
+    return np.array([is_good, *(states[state] for state in TipState)], np.float32)

@@ -1,0 +1,1 @@
+"""The simulated microscope behind the protocols of real controllers."""

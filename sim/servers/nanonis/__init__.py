@@ -1,0 +1,1 @@
+"""A simulated Nanonis controller: its TCP programming interface over one simulated microscope."""
