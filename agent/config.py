@@ -123,6 +123,24 @@ class Config(_Section):
         """
         return Limits().narrowed(**self.limits)
 
+    def overridden(
+        self,
+        *,
+        uri: str | None = None,
+        max_actions: int | None = None,
+        directory: Path | None = None,
+    ) -> Config:
+        """This configuration with what the command line says instead; None changes nothing."""
+        microscope, repair, journal = self.microscope, self.repair, self.journal
+        if uri is not None:
+            microscope = microscope.model_copy(update={"uri": uri})
+        if max_actions is not None:
+            repair = repair.model_copy(update={"max_actions": max_actions})
+        if directory is not None:
+            journal = journal.model_copy(update={"directory": str(directory)})
+        changed = {"microscope": microscope, "repair": repair, "journal": journal}
+        return self.model_copy(update=changed)
+
     def to_toml(self) -> str:
         """What is in effect, every limit included, as a file that ``load_config`` reads back."""
         sections = self.model_dump(mode="json")
@@ -179,12 +197,16 @@ def _sentence(error: ValidationError) -> str:
 
 
 def _section(name: str, values: Mapping[str, Any]) -> str:
-    """One table of TOML; JSON writes numbers and strings as TOML does."""
     tables = {key: value for key, value in values.items() if isinstance(value, dict)}
     lines = [f"[{name}]"]
     for key, value in values.items():
         if key not in tables:
-            bare = key if key.isidentifier() else json.dumps(key)
-            lines.append(f"{bare} = {json.dumps(value, ensure_ascii=False)}")
+            bare = key.isascii() and key.isidentifier()
+            lines.append(f"{key if bare else _scalar(key)} = {_scalar(value)}")
     text = "\n".join(lines) + "\n"
     return text + "".join("\n" + _section(f"{name}.{key}", tables[key]) for key in tables)
+
+
+def _scalar(value: object) -> str:
+    """A number or a text of TOML: as in JSON, but for one character that TOML wants escaped."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from agent.config import LookSettings
 from agent.run import Run
@@ -54,7 +55,7 @@ async def _scan(
                 continue
             scan = Scan.from_lines(scan_settings, arrived)
             report = await asyncio.to_thread(scorer.judge, scan)
-            run.tell(lines=len(arrived), report=report)
+            run.tell(replace(run.progress, lines=len(arrived), report=report))
             if not whole and _hopeless(report, settings):
                 break
     finally:

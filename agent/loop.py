@@ -28,18 +28,16 @@ def run(work: Coroutine[None, None, Result]) -> Result:
         return runner.run(work)
 
 
-async def finish(work: Coroutine[None, None, Result], timeout_s: float) -> Result:
+async def finish(work: Coroutine[None, None, Result]) -> Result:
     """Carry ``work`` to its end even if the caller is cancelled meanwhile; for clean-up only.
 
     Args:
-        work: what must not be left half done.
-        timeout_s: wall seconds after which it is abandoned.
+        work: what must not be left half done; it bounds its own time.
 
     Raises:
-        TimeoutError: it did not end in time.
         CancelledError: it ended, and the caller was cancelled meanwhile.
     """
-    task = asyncio.create_task(_bounded(work, timeout_s))
+    task = asyncio.create_task(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
@@ -47,14 +45,9 @@ async def finish(work: Coroutine[None, None, Result], timeout_s: float) -> Resul
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
-        # A failure of the task must not go unnoticed, nor hide that the caller was cancelled.
+        # A failure of the work must not go unnoticed, nor hide that the caller was cancelled.
         raise cancelled from task.exception()
     return task.result()
-
-
-async def _bounded(work: Coroutine[None, None, Result], timeout_s: float) -> Result:
-    async with asyncio.timeout(timeout_s):
-        return await work
 
 
 @contextlib.contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
 from contextlib import suppress
+from dataclasses import asdict, replace
 
 from agent.acting import act
 from agent.config import RepairSettings
@@ -12,11 +13,11 @@ from agent.looking import look
 from agent.loop import finish
 from agent.phases import Phase
 from agent.record import Kind
-from agent.result import GOOD_EXIT, NOT_GOOD_EXIT, Listener, Progress, RepairResult
+from agent.result import GOOD_EXIT, NOT_GOOD_EXIT, Ending, Listener, RepairResult
 from agent.run import Run
+from drivers.envelope import EnvelopedMicroscope
 from drivers.errors import FileError, InstrumentError, TipsmithError, UserError
-from drivers.microscope import KnowsTruth, Microscope
-from policies.episode import Acted, Act, Declare, Event, Look, Looked, Policy, next_step
+from policies.episode import Act, Acted, Declare, Event, Look, Looked, Policy, next_step
 from policies.scorer import Scorer
 
 #: Wall time after which a withdrawal that does not end is given up.
@@ -24,7 +25,7 @@ WITHDRAW_TIMEOUT_S = 30.0
 
 
 async def repair(
-    microscope: Microscope,
+    microscope: EnvelopedMicroscope,
     scorer: Scorer,
     policy: Policy,
     settings: RepairSettings,
@@ -33,10 +34,10 @@ async def repair(
 ) -> RepairResult:
     """Repair the tip.
 
-    Whatever ends the repair early (an error, a refusal, cancellation) withdraws the tip first.
+    Whatever ends the repair early (an error, a refusal, cancellation) withdraws the tip.
 
     Args:
-        microscope: the instrument, opened inside its envelope.
+        microscope: the instrument; nothing reaches it but through its envelope.
         scorer: judges scans.
         policy: chooses actions.
         settings: when to end and how to look.
@@ -44,57 +45,137 @@ async def repair(
         on_progress: sees every step as it goes; must return at once.
 
     Returns:
-        The result; errors of instrument, envelope and journal are ``stopped`` results.
+        The result; an error of instrument, envelope or journal makes it ``stopped``.
 
     Raises:
         UserError: the journal holds a run already.
         CancelledError: after the tip was withdrawn; the listener has got the result.
     """
     _refuse_to_resume(journal)
-    run = Run(microscope, journal, on_progress)
-    history: list[Event] = []
-    try:
-        declared = await _until_declared(run, scorer, policy, settings, history)
-    except TipsmithError as error:
-        return await _stop(run, history, str(error), error.exit_code)
-    finally:
-        if not run.ended:
-            await _stop(run, history, "interrupted", NOT_GOOD_EXIT)
-    return declared
+    return await _Repair(
+        Run(microscope, journal, on_progress), scorer, policy, settings
+    ).carry_out()
 
 
 def _refuse_to_resume(journal: Journal) -> None:
     pending = journal.pending()
     if pending is not None:
         raise UserError(
-            f"the run in {journal.path} broke off with a {pending.action.kind} of unknown outcome; "
-            "start a new run, which looks at the tip before anything else"
+            f"the run in {journal.path} broke off in an action of unknown outcome "
+            f"({pending.action.kind}); start a new run, which looks at the tip first"
         )
     if journal.records():
         raise UserError(f"{journal.path} holds a run already; start a new one")
 
 
-async def _until_declared(
-    run: Run, scorer: Scorer, policy: Policy, settings: RepairSettings, history: list[Event]
-) -> RepairResult:
-    state = await run.instrument(run.microscope.state())
-    range_m = state.range_m[:2]
-    started = {"range_m": range_m, "settings": settings.model_dump(mode="json")}
-    run.journal.note(Kind.STARTED, run.now_s, started)
-    while True:
-        run.enter(Phase.DECIDING)
-        step = next_step(history, settings, policy, range_m)
-        match step:
-            case Look():
-                run.enter(Phase.LOOKING, step=step, lines=0)
-                run.journal.look_started(step.frame, step.reason, run.now_s)
-                whole = _looked_good(history, settings)
-                looked = await look(run, scorer, settings, step.frame, whole=whole)
-                run.journal.looked(looked)
-                _remember(run, history, looked)
-            case Act():
-                run.enter(Phase.ACTING, step=step)
-                _remember(run, history, await act(run, step, settings))
-            case Declare():
-                run.journal.note(Kind.DECLARED, run.now_s, vars_of(step))
-                return _end(run, history, step)
+class _Repair:
+    """One repair: its history so far, and what it takes to go on."""
+
+    def __init__(self, run: Run, scorer: Scorer, policy: Policy, settings: RepairSettings) -> None:
+        self._run = run
+        self._scorer = scorer
+        self._policy = policy
+        self._settings = settings
+        self._history: list[Event] = []
+
+    async def carry_out(self) -> RepairResult:
+        """Go step by step to the end, whichever it is."""
+        try:
+            declared = await self._until_declared()
+            return self._end(
+                declared.outcome,
+                declared.reason,
+                confirmed_on=declared.confirmed_on,
+                exit_code=GOOD_EXIT if declared.outcome == "good" else NOT_GOOD_EXIT,
+            )
+        except TipsmithError as error:
+            return await finish(self._stop(str(error), error.exit_code))
+        finally:
+            if not self._run.ended:
+                await finish(self._stop("interrupted", NOT_GOOD_EXIT))
+
+    async def _until_declared(self) -> Declare:
+        run, settings = self._run, self._settings
+        x_m, y_m, _ = (await run.instrument(run.microscope.state())).range_m
+        started = {"range_m": (x_m, y_m), "settings": settings.model_dump(mode="json")}
+        run.journal.note(Kind.STARTED, run.now_s, started)
+        while True:
+            run.enter(Phase.DECIDING)
+            step = next_step(self._history, settings, self._policy, (x_m, y_m))
+            match step:
+                case Look():
+                    self._remember(await self._look(step))
+                case Act():
+                    run.tell(replace(run.progress, step=step))
+                    run.enter(Phase.ACTING)
+                    self._remember(await act(run, step, settings))
+                case Declare():
+                    run.journal.note(Kind.DECLARED, run.now_s, asdict(step))
+                    return step
+
+    async def _look(self, step: Look) -> Looked:
+        run = self._run
+        run.tell(replace(run.progress, step=step, lines=0))
+        run.enter(Phase.LOOKING)
+        run.journal.look_started(step.frame, step.reason, run.now_s)
+        # A confirming scan is taken whole: its verdict must rest on as much as the first one's.
+        last = self._history[-1] if self._history else None
+        confirming = (
+            isinstance(last, Looked) and last.report.quality >= self._settings.accept_quality
+        )
+        looked = await look(run, self._scorer, self._settings, step.frame, whole=confirming)
+        run.journal.looked(looked)
+        return looked
+
+    def _remember(self, event: Event) -> None:
+        self._history.append(event)
+        run = self._run
+        report = event.report if isinstance(event, Looked) else run.progress.report
+        progress = replace(run.progress, report=report, actions=self._actions, step=None)
+        run.tell(replace(progress, event=event))
+        run.tell(progress)
+
+    @property
+    def _actions(self) -> int:
+        return sum(isinstance(event, Acted) for event in self._history)
+
+    async def _stop(self, reason: str, exit_code: int) -> RepairResult:
+        try:
+            self._run.enter(Phase.WITHDRAWING)
+        finally:
+            # Not even a listener that fails may keep the tip in contact.
+            withdrawn = await self._withdraw()
+        error = {"reason": reason, "withdrawn": withdrawn}
+        with suppress(FileError):
+            self._run.journal.note(Kind.ERROR, self._run.now_s, error)
+        if not withdrawn:
+            reason += "; THE TIP COULD NOT BE WITHDRAWN, look after it now"
+        return self._end("stopped", reason, confirmed_on=0, exit_code=exit_code)
+
+    async def _withdraw(self) -> bool:
+        try:
+            async with asyncio.timeout(WITHDRAW_TIMEOUT_S):
+                await self._run.instrument(self._run.microscope.withdraw())
+        except (InstrumentError, TimeoutError):
+            return False
+        return True
+
+    def _end(
+        self, outcome: Ending, reason: str, *, confirmed_on: int, exit_code: int
+    ) -> RepairResult:
+        run = self._run
+        result = RepairResult(
+            outcome=outcome,
+            reason=reason,
+            confirmed_on=confirmed_on,
+            actions=self._actions,
+            instrument_s=run.instrument_s,
+            wall_s=run.wall_s,
+            overhead_s=run.overhead_s,
+            journal=str(run.journal.path),
+            true_state=run.microscope.true_state(),
+            exit_code=exit_code,
+        )
+        run.enter(Phase.ENDED)
+        run.tell(replace(run.progress, result=result))
+        return result

@@ -13,6 +13,8 @@ from policies.report import TipReport
 
 GOOD_EXIT, NOT_GOOD_EXIT = 0, 1
 
+Ending = Literal["good", "gave_up", "stopped"]
+
 
 @dataclass(frozen=True, slots=True)
 class RepairResult:
@@ -31,7 +33,7 @@ class RepairResult:
         exit_code: of the command line.
     """
 
-    outcome: Literal["good", "gave_up", "stopped"]
+    outcome: Ending
     reason: str
     confirmed_on: int
     actions: int

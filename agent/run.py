@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from agent.journal import Journal
 from agent.phases import Phase, Phases
 from agent.result import Listener, Progress
-from drivers.microscope import Microscope
+from drivers.envelope import EnvelopedMicroscope
 
 Reply = TypeVar("Reply")
 
@@ -19,12 +19,14 @@ class Run:
     """One repair under way.
 
     Attributes:
-        microscope: the instrument.
+        microscope: the instrument, inside its envelope.
         journal: where everything is written.
         progress: the latest glance.
     """
 
-    def __init__(self, microscope: Microscope, journal: Journal, listener: Listener) -> None:
+    def __init__(
+        self, microscope: EnvelopedMicroscope, journal: Journal, listener: Listener
+    ) -> None:
         self.microscope = microscope
         self.journal = journal
         self.progress = Progress(Phase.STARTING)
@@ -67,12 +69,12 @@ class Run:
         finally:
             self._waited_s += perf_counter() - started
 
-    def enter(self, phase: Phase, **changes: Any) -> None:
+    def enter(self, phase: Phase) -> None:
         """Go on to ``phase`` and tell so."""
         self._phases.enter(phase)
-        self.tell(phase=phase, **changes)
+        self.tell(replace(self.progress, phase=phase))
 
-    def tell(self, **changes: Any) -> None:
-        """Let the listener see the progress with ``changes``."""
-        self.progress = replace(self.progress, instrument_s=self.instrument_s, **changes)
+    def tell(self, progress: Progress) -> None:
+        """Let the listener see ``progress``, with the time filled in."""
+        self.progress = replace(progress, instrument_s=self.instrument_s)
         self._listener(self.progress)

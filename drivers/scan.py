@@ -20,6 +20,14 @@ from drivers.actions import Finite, Positive, TunnellingPoint
 
 Image = NDArray[np.float32]
 Direction = Literal["up", "down"]
+#: ``height`` is what the feedback followed; ``log_current`` an apparent height, taken from the
+#: current of a scan at constant height.
+Quantity = Literal["height", "log_current"]
+
+#: 2 kappa = 10.25 sqrt(phi / eV) per nm for phi = 4.5 eV (Binnig and Rohrer, 1982).
+DECAY_PER_M = 21.7e9
+#: Currents below this are amplifier noise.
+NOISE_A = 1e-12
 
 
 class Frame(BaseModel):
@@ -110,6 +118,7 @@ class Scan:
         setpoint_a: current setpoint (A) or None.
         forward_s: time of one forward line (s) or None.
         direction: slow direction.
+        quantity: what the pictures show.
         scale_known: whether z is in metres rather than in arbitrary units.
         started: when it was taken, as the source writes it.
         source: controller or file it came from.
@@ -122,6 +131,7 @@ class Scan:
     setpoint_a: float | None = None
     forward_s: float | None = None
     direction: Direction = "down"
+    quantity: Quantity = "height"
     scale_known: bool = True
     started: str | None = None
     source: str | None = None
@@ -166,3 +176,12 @@ class Scan:
             elif scan.backward is not None:
                 scan.backward[line.row] = line.backward_m
         return replace(scan, backward=None) if one_way else scan
+
+
+def apparent_height(current_a: Image) -> Image:
+    """The height that would change a tunnelling current as ``current_a`` varies (m).
+
+    ln|I| / (2 kappa), with the barrier of a clean metal; zero at the noise of the amplifier.
+    """
+    above_noise = np.maximum(np.abs(current_a), NOISE_A) / NOISE_A
+    return (np.log(above_noise) / DECAY_PER_M).astype(np.float32)

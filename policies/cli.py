@@ -91,6 +91,7 @@ def _as_dict(path: Path, scan: Scan, report: TipReport) -> dict[str, object]:
         "file": str(path),
         "lines": report.lines,
         "lines_expected": scan.forward.shape[0],
+        "quantity": scan.quantity,
         "width_nm": None if scan.frame is None else scan.frame.width_m / 1e-9,
         "quality": report.quality,
         "states": {state.value: value for state, value in report.states.items()},

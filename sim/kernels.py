@@ -46,6 +46,8 @@ P0, P1, P2, P3, P4 = (
 BYTES_SIGMA = f32(1.0 / math.sqrt(4 * (256**2 - 1) / 12))
 BYTES_MEAN = f32(510.0)
 U32_SPAN = 4294967296.0
+# How much the strength of a telegraph switch differs from visit to visit.
+VISIT_SPREAD = 0.3
 # Below exp(-50) of the highest point of a tile nothing is seen; products stay normal numbers.
 DEEPEST = f32(-50.0)
 
@@ -92,7 +94,10 @@ def hash_normal(x: np.uint32) -> np.float32:
 
 @njit(fastmath=True, cache=True, nogil=True)
 def exponentiate(height: Floats, decay: float, out: Floats) -> tuple[float, float]:
-    """Write exp(decay (h - max h)) to ``out``; return the highest and the lowest h (flat arrays)."""
+    """Write exp(decay (h - max h)) to ``out``; return the highest and the lowest h.
+
+    Both arrays are flat.
+    """
     top = height[0]
     low = height[0]
     for i in range(height.size):
@@ -144,10 +149,8 @@ def blur(field: Floats, half: Floats, scratch: Floats) -> None:
 
 
 @njit(fastmath=True, cache=True, nogil=True)
-def log_contour(
-    field: Floats, path: Doubles, apexes: Floats, out: Floats, scratch: Floats
-) -> None:
-    """ln sum_k w_k field(path + d_k) along a straight line, bilinear between grid points.
+def log_contour(field: Floats, path: Doubles, apexes: Floats, out: Floats, scratch: Floats) -> None:
+    """Logarithm of sum_k w_k field(path + d_k) along a straight line, bilinear between grid points.
 
     ``path`` is (x, y, dx, dy) in grid points: first point and step; ``apexes`` has rows
     (d_x, d_y, weight). Outside the field its edge repeats.
@@ -187,7 +190,7 @@ def log_contour(
 @njit(fastmath=True, cache=True, nogil=True)
 def switch(
     seed: np.uint32, chances: Doubles, strength: float, spread: float, out: Floats
-) -> float:
+) -> np.float32:
     """Telegraph signal of one pass; ``out`` is 0 at rest and about 1 when switched.
 
     ``chances`` are the probabilities per sample of switching and of coming back. Each visit has its
@@ -214,7 +217,8 @@ def disturb(
     """Add hum, pixel noise, a line offset and a line-start transient to ``signal`` (nm).
 
     ``tones`` has rows (frequency Hz, amplitude nm, phase); ``tables`` the sine and cosine of each
-    tone along a pass, shape (tones, 2, n). ``noise`` is (pixel, line, start in nm; decay in pixels).
+    tone along a pass, shape (tones, 2, n). ``noise`` is (pixel, line and start in nm, decay of
+    the start in pixels).
     """
     n = signal.size
     for q in range(tones.shape[0]):
@@ -264,3 +268,82 @@ def follow(
         last = u
         out[p] = min(max(gain * error + integral, limits[0]), limits[1])
     state[0], state[1], state[2], state[3] = error, integral, last, wander
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def sense(
+    field: Floats,
+    path: Doubles,
+    apexes: Floats,
+    resting: int,
+    chances: Doubles,
+    state: Doubles,
+    seed: np.uint32,
+    signal: Floats,
+    scratch: Floats,
+) -> None:
+    """``log_contour`` of an apex that may switch on the way; its strength is ``state[4]``."""
+    other, mask, buffer = scratch[0], scratch[1], scratch[2]
+    log_contour(field, path, apexes[:resting], signal, buffer)
+    if resting == apexes.shape[0]:
+        return
+    state[4] = switch(seed, chances, state[4], VISIT_SPREAD, mask)
+    moved = f32(0)
+    for p in range(signal.size):
+        moved = max(moved, mask[p])
+    # Most passes of most tips never switch; they are spared the second contour.
+    if moved > f32(0):
+        log_contour(field, path, apexes[resting:], other, buffer)
+        for p in range(signal.size):
+            signal[p] += mask[p] * (other[p] - signal[p])
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def render_line(
+    field: Floats,
+    decay: float,
+    line: int,
+    path: Doubles,
+    base: Doubles,
+    times: Doubles,
+    apexes: Floats,
+    resting: int,
+    chances: Doubles,
+    tones: Doubles,
+    tables: Floats,
+    noise: Doubles,
+    loop: Doubles,
+    slow: Doubles,
+    limits: Doubles,
+    state: Doubles,
+    seed: int,
+    out: Floats,
+    scratch: Floats,
+) -> float:
+    """Scan one line there and back into ``out`` (2, n); return the range of heights forward (nm).
+
+    First axes of ``path`` (lines, 2, 4), ``base`` (lines, 2, 2: first height and rise per pixel)
+    and ``times`` (lines, 2) are the line and the pass; ``chances``, ``tables``, ``loop`` and
+    ``slow`` begin with the pass. The first ``resting`` rows of ``apexes`` image at rest, the others
+    while switched. ``state`` is that of ``follow`` with the telegraph strength behind it.
+    ``scratch`` has shape (4, n); ``seed`` must differ from line to line.
+    """
+    n = out.shape[1]
+    signal, buffer = scratch[0], scratch[1]
+    per_decay = f32(1.0 / decay)
+    for d in range(2):
+        key = hash32(u32(seed) + u32(d) * u32(0x9E3779B9))
+        pass_key = hash32(key + u32(3))
+        sense(
+            field, path[line, d], apexes, resting, chances[d], state, pass_key, signal, scratch[1:]
+        )
+        start = f32(base[line, d, 0])
+        rise = f32(base[line, d, 1])
+        for p in range(n):
+            signal[p] = signal[p] * per_decay + start + rise * f32(p)
+        disturb(signal, tones, tables[d], noise, times[line, d], hash32(key + u32(1)))
+        follow(signal, loop[d], slow[d], limits, state, hash32(key + u32(2)), buffer)
+        # Column 0 is the lowest x both ways, so the way back is stored backwards.
+        for p in range(n):
+            out[d, p] = buffer[p] if d == 0 else buffer[n - 1 - p]
+    return float(np.max(out[0]) - np.min(out[0]))

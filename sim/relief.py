@@ -40,6 +40,23 @@ def triangle(x: float) -> float:
 
 
 @njit(fastmath=True, cache=True, nogil=True)
+def edge_nodes(
+    origin: tuple[float, float],
+    y: float,
+    spacing: float,
+    course: tuple[float, float],
+    edge: Doubles,
+    distance: Doubles,
+) -> None:
+    """Signed distance from a step edge at the nodes of one row."""
+    for c in range(distance.size):
+        x = origin[0] + c * NODE * spacing
+        t = y * course[0] - x * course[1]
+        bend = edge[2] * math.sin(edge[3] * t + edge[4]) + edge[5] * triangle(edge[6] * t + edge[7])
+        distance[c] = x * course[0] + y * course[1] - edge[0] - bend
+
+
+@njit(fastmath=True, cache=True, nogil=True)
 def draw_terraces(
     level: Floats,
     origin: tuple[float, float],
@@ -54,27 +71,21 @@ def draw_terraces(
     level, then amplitude, wave number and phase of the meander and of the kinks.
     """
     ny, nx = level.shape
-    cx, cy = course
     nodes = nx // NODE + 2
     distance = np.empty(nodes)
     sharp = f32(1.0 / edge_nm)
     wide = 12.0 * edge_nm
     for j in range(ny):
-        y = origin[1] + j * spacing
         row = level[j]
         for s in range(edges.shape[0]):
-            e = edges[s]
-            for c in range(nodes):
-                x = origin[0] + c * NODE * spacing
-                t = y * cx - x * cy
-                bend = e[2] * math.sin(e[3] * t + e[4]) + e[5] * triangle(e[6] * t + e[7])
-                distance[c] = x * cx + y * cy - e[0] - bend
-            rise = f32(e[1])
+            edge_nodes(origin, origin[1] + j * spacing, spacing, course, edges[s], distance)
+            rise = f32(edges[s, 1])
             for c in range(nodes - 1):
                 first = c * NODE
                 end = min(nx, first + NODE)
                 near = distance[c]
                 far = distance[c + 1]
+                # Far from the edge the terrace is flat: no exponentials there.
                 if near > wide and far > wide:
                     for i in range(first, end):
                         row[i] += rise
@@ -87,6 +98,55 @@ def draw_terraces(
                         row[i] += rise / (ONE + fast_exp(-r))
 
 
+@njit(inline="always")
+def ridges(turn: np.float32, parity: np.float32, d: np.float32, shape: Floats) -> np.float32:
+    """Profile of a pair of ridges, about 1 on top, less the depth of the hcp stripe between them.
+
+    ``turn`` counts periods across, ``parity`` is that of the periods left out of it; ``d`` runs
+    from -1 to 1 along the ridges, with elbows at 0 and at the ends.
+    """
+    hcp, sharp, depth, pinch = shape[0], shape[1], shape[2], shape[3]
+    half = f32(0.5)
+    whole = f32(np.floor(turn))
+    p = turn - whole - half
+    odd = (whole + parity) * half
+    sign = ONE - f32(4) * (odd - f32(np.floor(odd)))
+    far = ONE - np.abs(d)
+    near2 = ONE / (ONE + f32(45) * d * d)
+    far2 = ONE / (ONE + f32(45) * far * far)
+    # Elbows pinch every second pair and bulge the others.
+    wall = hcp + pinch * (near2 * near2 - far2 * far2) * sign
+    a = (p - wall) * sharp
+    b = (p + wall) * sharp
+    a2 = ONE / (ONE + half * a * a)
+    b2 = ONE / (ONE + half * b * b)
+    inside = min(max((wall - np.abs(p)) * sharp + half, f32(0)), ONE)
+    return f32(a2 * a2 + b2 * b2 - depth * inside)
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def wander_nodes(
+    origin: tuple[float, float],
+    y: float,
+    spacing: float,
+    course: tuple[float, float],
+    wander: Doubles,
+    across: Doubles,
+    along: Doubles,
+) -> None:
+    """Coordinates across and along the ridges at the nodes of one row, gently bent."""
+    for c in range(across.size):
+        x = origin[0] + c * NODE * spacing
+        u = x * course[0] + y * course[1]
+        v = y * course[0] - x * course[1]
+        for w in range(3):
+            u += wander[w, 0] * math.sin(wander[w, 1] * x + wander[w, 2] * y + wander[w, 3])
+        for w in range(3, 6):
+            v += wander[w, 0] * math.sin(wander[w, 1] * x + wander[w, 2] * y + wander[w, 3])
+        across[c] = u
+        along[c] = v
+
+
 @njit(fastmath=True, cache=True, nogil=True)
 def draw_herringbone(
     level: Floats,
@@ -94,76 +154,43 @@ def draw_herringbone(
     spacing: float,
     course: tuple[float, float],
     wander: Doubles,
-    shape: Doubles,
+    scales: Doubles,
+    shape: Floats,
 ) -> None:
     """Turn ``level`` (layers) into heights (nm) and add the reconstruction.
 
     ``course`` is the unit vector across the ridges, rows of ``wander`` (amplitude, k_x, k_y, phase)
-    bend it: three for the coordinate across, three for the one along. ``shape`` is (layer height,
-    amplitude, period, half width of hcp, ridge width, depth of hcp, elbow spacing, elbow rounding,
-    pinch, cosine and sine of the bend, shift per layer, phase).
+    bend it: three for the coordinate across, three for the one along. ``scales`` is (layer height,
+    amplitude, period, elbow spacing, elbow rounding, bend, shift per layer, phase); ``shape``
+    (half width of hcp in periods, periods per ridge width, depth of hcp, pinch in periods).
     """
     ny, nx = level.shape
-    cx, cy = course
     nodes = nx // NODE + 2
-    across = np.empty(nodes)
-    along = np.empty(nodes)
-    layer, height = f32(shape[0]), f32(shape[1])
-    per = f32(1.0 / shape[2])
-    hcp = f32(shape[3] / shape[2])
-    sharp = f32(shape[2] / shape[4])
-    depth = f32(shape[5])
-    elbow, rounding = f32(shape[6]), f32(shape[7])
-    pinch = f32(shape[8] / shape[2])
-    cos, sin = f32(shape[9]), f32(shape[10])
-    shift, phase = f32(shape[11]), f32(shape[12])
+    across, along = np.empty(nodes), np.empty(nodes)
+    layer, height, rounding = f32(scales[0]), f32(scales[1]), f32(scales[4])
+    turns_per_nm = math.cos(scales[5]) / scales[2]
+    swing = f32(math.sin(scales[5]) * scales[3] / scales[2])
+    shift, phase = f32(scales[6]), f32(scales[7])
     half, two = f32(0.5), f32(2)
     for j in range(ny):
-        y = origin[1] + j * spacing
         row = level[j]
-        for c in range(nodes):
-            x = origin[0] + c * NODE * spacing
-            u = x * cx + y * cy
-            v = y * cx - x * cy
-            for w in range(3):
-                u += wander[w, 0] * math.sin(wander[w, 1] * x + wander[w, 2] * y + wander[w, 3])
-            for w in range(3, 6):
-                v += wander[w, 0] * math.sin(wander[w, 1] * x + wander[w, 2] * y + wander[w, 3])
-            across[c] = u
-            along[c] = v / shape[6]
+        wander_nodes(origin, origin[1] + j * spacing, spacing, course, wander, across, along)
         for c in range(nodes - 1):
             first = c * NODE
-            end = min(nx, first + NODE)
-            u0 = across[c]
-            # Whole periods are taken out in double precision: far from the origin single is coarse.
-            v0 = along[c] - 2.0 * math.floor(along[c] * 0.5)
-            turns = math.floor(u0 * shape[9] / shape[2])
-            us = f32(u0 * shape[9] / shape[2] - turns)
-            parity = f32(turns - 2.0 * math.floor(turns * 0.5))
-            du = f32((across[c + 1] - u0) / NODE) * cos * per
-            vs = f32(v0)
-            dv = f32((along[c + 1] - along[c]) / NODE)
-            for i in range(first, end):
+            # Whole periods are taken out in double precision: far away single is too coarse.
+            turns, elbows = across[c] * turns_per_nm, along[c] / scales[3]
+            whole = math.floor(turns)
+            parity = f32(whole - 2.0 * math.floor(whole * 0.5))
+            u, v = f32(turns - whole), f32(elbows - 2.0 * math.floor(elbows * 0.5))
+            du = f32((across[c + 1] - across[c]) * turns_per_nm / NODE)
+            dv = f32((along[c + 1] - along[c]) / scales[3] / NODE)
+            for i in range(first, min(nx, first + NODE)):
                 k = f32(i - first)
-                q = vs + dv * k
+                q = v + dv * k
                 d = q - two * f32(np.floor(q * half)) - ONE
-                zigzag = elbow * np.sqrt(d * d + rounding)
-                turn = us + du * k + sin * zigzag * per + shift * row[i] + phase
-                whole = f32(np.floor(turn))
-                p = turn - whole - half
-                odd = (whole + parity) * half
-                sign = ONE - f32(4) * (odd - f32(np.floor(odd)))
-                far = ONE - np.abs(d)
-                near2 = ONE / (ONE + f32(45) * d * d)
-                far2 = ONE / (ONE + f32(45) * far * far)
-                wall = hcp + pinch * (near2 * near2 - far2 * far2) * sign
-                a = (p - wall) * sharp
-                b = (p + wall) * sharp
-                a2 = ONE / (ONE + half * a * a)
-                b2 = ONE / (ONE + half * b * b)
-                inside = min(max((wall - np.abs(p)) * sharp + half, f32(0)), ONE)
-                ridges = a2 * a2 + b2 * b2 - depth * inside
-                row[i] = layer * row[i] + height * ridges
+                zigzag = swing * np.sqrt(d * d + rounding)
+                turn = u + du * k + zigzag + shift * row[i] + phase
+                row[i] = layer * row[i] + height * ridges(turn, parity, d, shape)
 
 
 @njit(cache=True, nogil=True)
@@ -228,4 +255,3 @@ def draw_bumps(
                 else:
                     bell = fast_exp(max(f32(-0.5) * r2, DEEPEST))
                     row[i] += amplitude * (ONE - moat * r2) * bell
-

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sim.blocks import Spread
 from sim.kernels import Doubles, Floats
-from sim.preset import Preset, Spread
+from sim.preset import Preset
 from sim.relief import (
     NODE,
     SLOT,
@@ -39,6 +40,10 @@ class Bump(NamedTuple):
     tall: float
     angle: float = 0.0
     flatness: float = 0.0
+
+    def moved(self, dx: float, dy: float) -> Bump:
+        """The same bump elsewhere."""
+        return self._replace(x=self.x + dx, y=self.y + dy)
 
 
 class Box(NamedTuple):
@@ -92,7 +97,8 @@ class Sample:
         self._seed = int(rng.integers(2**31))
         self._step_course = _direction(rng)
         self._ridge_course = _direction(rng)
-        self._ridge_phase = float(rng.uniform())
+        self._ridge_scales = self._scales_of_ridges(float(rng.uniform()))
+        self._ridge_shape = self._shape_of_ridges()
         self._wander = self._draw_wander(rng)
         degrees = [preset.surface.tilt_deg.draw(rng) for _ in range(2)]
         self.tilt = (math.tan(math.radians(degrees[0])), math.tan(math.radians(degrees[1])))
@@ -121,11 +127,15 @@ class Sample:
         height = np.zeros((ny, nx), np.float32)
         base, edges = self._edges(area)
         height += np.float32(base)
-        draw_terraces(
-            height, origin, spacing, self._step_course, edges, self._preset.steps.edge_nm
-        )
+        draw_terraces(height, origin, spacing, self._step_course, edges, self._preset.steps.edge_nm)
         draw_herringbone(
-            height, origin, spacing, self._ridge_course, self._wander, self._ridge_shape()
+            height,
+            origin,
+            spacing,
+            self._ridge_course,
+            self._wander,
+            self._ridge_scales,
+            self._ridge_shape,
         )
         draw_bumps(height, origin, spacing, self._adatoms(area), halo)
         draw_bumps(height, origin, spacing, self._marks_in(area), 0.0)
@@ -143,25 +153,32 @@ class Sample:
             )
         return np.array(rows)
 
-    def _ridge_shape(self) -> Doubles:
+    def _scales_of_ridges(self, phase: float) -> Doubles:
         ridges = self._preset.reconstruction
-        bend = math.radians(ridges.bend_deg)
         return np.array(
             [
                 self._preset.steps.height_nm,
                 ridges.amplitude_nm,
                 ridges.period_nm,
-                ridges.hcp_width_nm / 2,
-                ridges.ridge_width_nm,
-                ridges.hcp_depth,
                 ridges.elbow_spacing_nm,
                 ridges.elbow_rounding,
-                ridges.pinch_nm,
-                math.cos(bend),
-                math.sin(bend),
+                math.radians(ridges.bend_deg),
                 ridges.step_shift,
-                self._ridge_phase,
+                phase,
             ]
+        )
+
+    def _shape_of_ridges(self) -> Floats:
+        ridges = self._preset.reconstruction
+        period = ridges.period_nm
+        return np.array(
+            [
+                ridges.hcp_width_nm / 2 / period,
+                period / ridges.ridge_width_nm,
+                ridges.hcp_depth,
+                ridges.pinch_nm / period,
+            ],
+            np.float32,
         )
 
     def _level(self, k: int) -> int:

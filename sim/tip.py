@@ -1,4 +1,4 @@
-"""The tip: the apexes that image, what sits at the end of it, and how steady it is. Lengths in nm."""
+"""The tip: the apexes that image, what they end in, and how steady they are. Lengths in nm."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def draw_apexes(
         place = (1 - share) * rng.uniform() + share * bluntness
         offset = law.offset_min_nm * (law.offset_max_nm / law.offset_min_nm) ** place
         angle = rng.uniform(0, 2 * math.pi)
-        apexes.append(Apex(offset * math.cos(angle), offset * math.sin(angle), gap))
+        apexes.append(Apex(offset * math.cos(angle), offset * math.sin(angle), float(gap)))
     return tuple(apexes)
 
 
@@ -141,9 +141,7 @@ def bounded_radius(preset: Preset, radius_nm: float) -> float:
     return min(max(radius_nm, preset.apexes.min_radius_nm), preset.apexes.max_radius_nm)
 
 
-def terminated(
-    rng: np.random.Generator, preset: Preset, tip: Tip, termination: Termination
-) -> Tip:
+def terminated(rng: np.random.Generator, preset: Preset, tip: Tip, termination: Termination) -> Tip:
     """``tip`` with another termination, and the decay and the flicker that go with it."""
     law = preset.tunnelling
     clean = termination is Termination.CLEAN

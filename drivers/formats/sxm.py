@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from drivers.errors import FileError
 from drivers.formats.atomic import write_atomically
-from drivers.scan import Frame, Image, Scan
+from drivers.scan import Direction, Frame, Image, Quantity, Scan, apparent_height
 
 _END = b":SCANIT_END:"
 _DATA = b"\x1a\x04"
@@ -30,7 +30,7 @@ Header = Mapping[str, list[str]]
 
 
 def read_sxm(path: Path | str) -> Scan:
-    """Read the topograph (channel Z) of a Nanonis ``.sxm`` file.
+    """Read the topograph of a Nanonis ``.sxm`` file: channel Z, or Current at constant height.
 
     Row 0 is the top edge and column 0 the lowest x in both directions; lines that were not
     scanned are NaN.
@@ -61,18 +61,16 @@ def _read(file: BinaryIO, source: str) -> Scan:
     header = _parse_header(start[:end].decode("latin-1"))
     if _words(header, "SCANIT_TYPE") != ["FLOAT", "MSBFIRST"]:
         raise _Damaged("its data are not big-endian 32-bit floats (SCANIT_TYPE FLOAT MSBFIRST)")
-    forward, backward = _read_z(file, data + len(_DATA), header)
-    direction = " ".join(_words(header, "SCAN_DIR"))
-    if direction not in ("up", "down"):
-        raise _Damaged(f"SCAN_DIR is {direction!r}, expected 'up' or 'down'")
+    quantity, heights = _read_heights(file, data + len(_DATA), header)
     return Scan(
-        forward=_upright(forward, direction),
-        backward=None if backward is None else _upright(backward[:, ::-1], direction),
+        forward=heights[0],
+        backward=heights[1] if len(heights) == 2 else None,
+        quantity=quantity,
         frame=_frame(header),
         bias_v=_optional_number(header, "BIAS"),
         setpoint_a=_setpoint(header),
         forward_s=_optional_number(header, "SCAN_TIME"),
-        direction="up" if direction == "up" else "down",
+        direction=_direction(header),
         started=" ".join(_words(header, "REC_DATE") + _words(header, "REC_TIME")) or None,
         source=source,
         comment="\n".join(header.get("COMMENT", [])).strip(),
@@ -129,6 +127,13 @@ def _setpoint(header: Header) -> float | None:
     return None
 
 
+def _direction(header: Header) -> Direction:
+    direction = " ".join(_words(header, "SCAN_DIR"))
+    if direction in ("up", "down"):
+        return "up" if direction == "up" else "down"
+    raise _Damaged(f"SCAN_DIR is {direction!r}, expected 'up' or 'down'")
+
+
 def _frame(header: Header) -> Frame:
     width_m, height_m = _numbers(header, "SCAN_RANGE")
     x_m, y_m = _numbers(header, "SCAN_OFFSET")
@@ -139,29 +144,44 @@ def _frame(header: Header) -> Frame:
         raise _Damaged(f"no scan frame is {width_m} m wide and {height_m} m high") from None
 
 
-def _read_z(file: BinaryIO, start: int, header: Header) -> tuple[Image, Image | None]:
+def _read_heights(file: BinaryIO, start: int, header: Header) -> tuple[Quantity, list[Image]]:
+    """The heights, forward first; from the current where the tip was not following the surface."""
+    heights = _read_channel(file, start, header, "Z")
+    if not heights:
+        raise _Damaged("it holds no forward picture of the channel Z")
+    if np.ptp(heights[0]) > 0:
+        return "height", heights
+    currents = _read_channel(file, start, header, "Current")
+    if not currents:
+        return "height", heights
+    return "log_current", [apparent_height(current) for current in currents]
+
+
+def _read_channel(file: BinaryIO, start: int, header: Header, name: str) -> list[Image]:
+    """Forward and, if recorded, backward picture of a channel; empty if it is not there."""
     columns, rows = _numbers(header, "SCAN_PIXELS")
     if not (columns.is_integer() and rows.is_integer() and columns >= 1 and rows >= 1):
         raise _Damaged(f"SCAN_PIXELS {columns:g} x {rows:g} is no size of a picture")
     size = int(columns) * int(rows)
-    first, planes, z_first, z_direction = 0, 0, 0, ""
+    first, begin, planes = 0, 0, 0
     for channel in _table(header, "DATA_INFO"):
         direction = channel.get("Direction", "")
         if direction not in _PLANES:
             raise _Damaged(f"a channel was recorded {direction!r}, expected 'both' or 'forward'")
-        if channel.get("Name") == "Z" and direction != "backward":
-            z_first, z_direction = first, direction
+        if channel.get("Name") == name and direction != "backward":
+            begin, planes = first, _PLANES[direction]
         first += _PLANES[direction]
-    planes = _PLANES.get(z_direction, 0)
-    if not planes:
-        raise _Damaged("it holds no forward picture of the channel Z")
     there = file.seek(0, os.SEEK_END) - start
     if there < first * size * 4:
         raise _Damaged(f"{first * size * 4} bytes of data were expected and {there} are there")
-    file.seek(start + z_first * size * 4)
+    file.seek(start + begin * size * 4)
     values = np.frombuffer(file.read(planes * size * 4), ">f4").astype(np.float32)
-    pictures = values.reshape(planes, int(rows), int(columns))
-    return pictures[0], pictures[1] if planes == 2 else None
+    forward_first = values.reshape(planes, int(rows), int(columns))
+    scanned = _direction(header)
+    return [
+        _upright(picture[:, ::-1] if back else picture, scanned)
+        for back, picture in enumerate(forward_first)
+    ]
 
 
 def _upright(picture: Image, direction: str) -> Image:

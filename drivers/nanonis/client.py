@@ -21,6 +21,8 @@ from drivers.nanonis.codec import HEADER_SIZE, Header, Layout, decode_reply, enc
 from drivers.nanonis.commands import RELEASES, lookup
 
 DEFAULT_TIMEOUT_S = 5.0
+# Event loops run timers a little before their time.
+_EARLY_S = 1e-3
 
 
 class NanonisConnection:
@@ -96,14 +98,7 @@ class NanonisConnection:
     async def _exchange(self, layout: Layout, frame: bytes, timeout_s: float) -> bytes:
         link = await self._connected()
         try:
-            async with asyncio.timeout(timeout_s):
-                return await link.exchange(layout.name, frame)
-        except TimeoutError:
-            self._drop()
-            raise ConnectionLost(
-                f"{self.host}:{self.port} did not answer {layout.name} within {timeout_s:g} s; "
-                "the connection was closed, and whether the command was carried out is unknown"
-            ) from None
+            return await link.exchange(layout.name, frame, timeout_s)
         except (ConnectionLost, ProtocolError, asyncio.CancelledError):
             self._drop()
             raise
@@ -147,7 +142,10 @@ class _Link(asyncio.Protocol):
 
     def __init__(self, where: str) -> None:
         self._where = where
-        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
         self._reply: asyncio.Future[bytes] | None = None
         self._name = ""
         self._chunks: list[bytes] = []
@@ -159,11 +157,12 @@ class _Link(asyncio.Protocol):
         """Whether the socket is open and in step."""
         return not self._transport.is_closing()
 
-    async def exchange(self, name: str, frame: bytes) -> bytes:
+    async def exchange(self, name: str, frame: bytes, timeout_s: float) -> bytes:
         """Send a request and return the body of its reply."""
         self._name = name
         self._chunks, self._received, self._expected = [], 0, 0
-        self._reply = asyncio.get_running_loop().create_future()
+        self._reply = self._loop.create_future()
+        self._set_deadline(self._loop.time() + timeout_s)
         self._transport.write(frame)
         try:
             return await self._reply
@@ -186,6 +185,8 @@ class _Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio."""
         self._closed.set_result(None)
+        if self._timer is not None:
+            self._timer.cancel()
         reason = f" ({exc})" if exc else ""
         self._fail(
             ConnectionLost(
@@ -227,6 +228,29 @@ class _Link(asyncio.Protocol):
                 f"to {self._name} has"
             )
         reply.set_result(b"".join(self._chunks)[HEADER_SIZE:])
+
+    def _set_deadline(self, deadline: float) -> None:
+        # A timer that runs out early only looks at the deadline, so it serves many requests.
+        self._deadline = deadline
+        if self._timer is not None and self._timer.when() > deadline:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(deadline, self._look_at_deadline)
+
+    def _look_at_deadline(self) -> None:
+        self._timer = None
+        if self._reply is None or self._reply.done():
+            return
+        if self._loop.time() < self._deadline - _EARLY_S:
+            self._set_deadline(self._deadline)
+            return
+        self._fail(
+            ConnectionLost(
+                f"{self._where} did not answer {self._name} in time; the connection was closed, "
+                "and whether the command was carried out is unknown"
+            )
+        )
 
     def _fail(self, error: Exception) -> None:
         if self._reply is not None and not self._reply.done():

@@ -19,8 +19,6 @@ from sim.preset import Preset, load_preset
 from sim.tip import Termination, Tip, draw_apexes, draw_first, terminated
 from sim.world import World
 
-#: Scans that share a world, so that its surface is laid out once.
-PER_WORLD = 8
 CHUNK = 200
 
 
@@ -60,11 +58,8 @@ def _chunk(job: tuple[int, int, int, str]) -> Examples:
     preset = load_preset(name)
     inputs: list[ScorerInput] = []
     labels: list[NDArray[np.float32]] = []
-    world = World(preset, int(rng.integers(2**31)))
-    for number in range(size):
-        if number % PER_WORLD == 0:
-            world = World(preset, int(rng.integers(2**31)))
-        world.tip = draw_tip(rng, preset)
+    for _ in range(size):
+        world = World(preset, int(rng.integers(2**31)), draw_tip(rng, preset))
         scan, label = _scan(rng, world, preset)
         inputs.append(prepare(scan))
         labels.append(label)

@@ -17,7 +17,21 @@ from drivers.nanonis.commands import RELEASES, lookup, names
 from drivers.nanonis.wire import Field, Record
 
 XY_GET = "466F6C4D652E5859506F7347657400000000000000000000000000000000000000"
-ALL = [(name, release) for release in (*RELEASES, 11798, 14429, 14573) for name in names(release)]
+CHANGES = sorted((*RELEASES, 11798, 14429, 14573))
+
+
+def shape_of(layout: Layout) -> tuple[object, ...]:
+    return layout.name, layout.request.fields, layout.reply.fields
+
+
+#: Every layout that any release has, once.
+ALL = list(
+    {
+        shape_of(lookup(name, release)): (name, release)
+        for release in CHANGES
+        for name in names(release)
+    }.values()
+)
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 F32 = st.floats(width=32, allow_nan=False)
 SCALARS = {
@@ -225,7 +239,7 @@ CODED = Record((Field("colour", "u16", Colour), Field("bias_v", "f32")))
     ],
 )
 def test_values_that_do_not_fit_are_our_own_mistake(values: dict):
-    with pytest.raises(ValueError, match="bias_v|colour"):
+    with pytest.raises(ValueError, match=r"bias_v|colour"):
         CODED.encode(values)
 
 

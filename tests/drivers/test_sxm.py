@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from drivers import Frame, Scan
 from drivers.errors import FileError
 from drivers.formats import read_scan, read_sxm, write_sxm
+from drivers.scan import apparent_height
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "real_scans" / "files"
 FRAME = Frame(x_m=3e-9, y_m=-120e-9, width_m=5e-9, height_m=2.5e-9, angle_deg=30.0)
@@ -52,11 +53,23 @@ def real_file(request):
 
 def test_real_files_agree_with_nanonispy2(real_file):
     scan = read_scan(real_file)
-    stored = nanonispy2.read.Scan(str(real_file)).signals["Z"]
+    signals = nanonispy2.read.Scan(str(real_file)).signals
+    followed = scan.quantity == "height"
+    assert followed == (np.ptp(signals["Z"]["forward"]) > 0)
+    shown = (
+        signals["Z"]
+        if followed
+        else {way: apparent_height(current) for way, current in signals["Current"].items()}
+    )
     upright = slice(None, None, -1 if scan.direction == "up" else 1)
-    np.testing.assert_array_equal(scan.forward, stored["forward"][upright])
-    np.testing.assert_array_equal(scan.backward, stored["backward"][upright, ::-1])
+    np.testing.assert_array_equal(scan.forward, shown["forward"][upright])
+    np.testing.assert_array_equal(scan.backward, shown["backward"][upright, ::-1])
     assert scan.forward.dtype == np.float32
+
+
+def test_a_decade_of_current_is_a_tenth_of_a_nanometre():
+    low, high = apparent_height(np.array([-1e-10, -1e-9], np.float32))
+    assert high - low == pytest.approx(0.106e-9, rel=0.01)
 
 
 def test_what_a_real_header_says_is_read():

@@ -1,14 +1,17 @@
-"""Escalating indentations, and pulses where the tip is dirty.
+"""Escalating indentations, and pulses where the tip stays dirty.
 
-The depth ladder follows Diao et al., Small Methods 2024, 2400813: indent gently, go deeper while
-nothing changes. Added here: once something changes the depth is kept for a few tries, because
-repeated gentle contacts anneal the apex; a ladder that has reached its end starts again; and a
-contaminated tip gets voltage pulses of growing height and alternating sign.
+The first indentations follow Diao et al., Small Methods 2024, 2400813: gentle, and deeper while
+nothing changes. The first contact is where the rule departs from it. Once the current during an
+indentation has shown at which depth the metal was met, all depths are counted from there, which
+takes the unknown gap and most of the z calibration out; the rule then climbs a ladder of
+penetrations, several tries a rung, because repeated contact at a suitable depth anneals the apex
+(Sabater et al., Phys. Rev. Lett. 108, 205502), and starts again at its end. A tip that looks
+contaminated several times in a row gets voltage pulses of growing height and alternating sign.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,35 +25,35 @@ NM = 1e-9
 
 
 class EscalationSettings(BaseModel):
-    """The numbers of the rule.
+    """The numbers of the rule, tuned on simulated episodes.
 
     Attributes:
         first_depth_nm: depth of the first indentation, from the tunnelling point.
-        depth_step_nm: how much deeper after a try that changed nothing, or too many at one depth.
-        last_depth_nm: depth at which the ladder starts again.
-        tries_per_depth: indentations with effect at one depth before going deeper.
-        first_pulse_v: height of the first pulse.
-        pulse_step_v: how much higher each further pulse.
-        last_pulse_v: height at which the ladder starts again.
-        dirty: probability of contamination from which to pulse.
-        blunt_step_nm: extra depth while the tip looks blunt.
+        search_step_nm: how much deeper after an indentation without contact.
+        last_depth_nm: depth at which a search without contact starts again.
+        penetrations_nm: the ladder of depths past first contact.
+        tries: indentations on one rung.
+        dirty: probability of contamination that counts as dirty.
+        dirty_looks: dirty looks in a row before a pulse.
+        pulses_v: the ladder of pulse heights, each given with both signs.
+        pulse_s: width of a pulse.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    first_depth_nm: float = Field(0.9, gt=0)
-    depth_step_nm: float = Field(0.15, gt=0)
-    last_depth_nm: float = Field(2.4, gt=0)
-    tries_per_depth: int = Field(4, ge=1)
-    first_pulse_v: float = Field(3.0, gt=0)
-    pulse_step_v: float = Field(1.0, gt=0)
-    last_pulse_v: float = Field(8.0, gt=0)
+    first_depth_nm: float = Field(0.7, gt=0)
+    search_step_nm: float = Field(0.15, gt=0)
+    last_depth_nm: float = Field(3.0, gt=0)
+    penetrations_nm: tuple[float, ...] = (0.25, 0.6, 0.9, 1.25)
+    tries: int = Field(6, ge=1)
     dirty: float = Field(0.5, gt=0, lt=1)
-    blunt_step_nm: float = Field(0.0, ge=0)
+    dirty_looks: int = Field(3, ge=1)
+    pulses_v: tuple[float, ...] = (4.0, 5.0, 6.0, 7.0, 8.0)
+    pulse_s: float = Field(0.2, gt=0)
 
 
 class EscalationRule:
-    """Proposes the next rung of a depth ladder, or of a pulse ladder for a dirty tip."""
+    """Proposes the next rung of the ladder of depths, or of pulses for a tip that stays dirty."""
 
     def __init__(self, at: TunnellingPoint, settings: EscalationSettings | None = None) -> None:
         self._at = at
@@ -58,69 +61,74 @@ class EscalationRule:
 
     def propose(self, history: History) -> Proposal:
         """The next indentation or pulse; never gives up by itself."""
-        report = _last_report(history)
-        if report.states[TipState.CONTAMINATED] >= self._settings.dirty:
-            return self._pulse(history)
-        return self._indent(history, report)
+        trouble = _last_report(history).worst.value
+        dirty_looks = self._dirty_looks(history)
+        if dirty_looks and dirty_looks % self._settings.dirty_looks == 0:
+            return self._pulse(history, trouble)
+        depth_nm, why = self._depth_nm(history)
+        return Proposal(self._indentation(depth_nm), f"{trouble}: indent {depth_nm:.2f} nm, {why}")
 
-    def _pulse(self, history: History) -> Proposal:
-        rule = self._settings
+    def _pulse(self, history: History, trouble: str) -> Proposal:
         earlier = sum(isinstance(event.action, Pulse) for event in _acts(history))
-        rungs = np.arange(rule.first_pulse_v, rule.last_pulse_v + 1e-6, rule.pulse_step_v)
-        height = float(rungs[(earlier // 2) % len(rungs)])
-        sign = 1.0 if earlier % 2 == 0 else -1.0
-        action = Pulse(at=self._at, bias_v=sign * height, width_s=0.2, feedback="held")
-        return Proposal(action, f"contaminated: pulse {sign * height:+.1f} V")
+        heights = self._settings.pulses_v
+        height = heights[(earlier // 2) % len(heights)] * (1 if earlier % 2 == 0 else -1)
+        action = Pulse(at=self._at, bias_v=height, width_s=self._settings.pulse_s, feedback="held")
+        return Proposal(action, f"{trouble}: pulse {height:+.1f} V, the tip stays dirty")
 
-    def _indent(self, history: History, report: TipReport) -> Proposal:
-        depth_nm = self._depth_nm(history)
-        if report.worst is TipState.BLUNT:
-            depth_nm += self._settings.blunt_step_nm
-        action = gentle_indentation(self._at, depth_nm)
-        return Proposal(action, f"{report.worst.value}: indent {depth_nm:.2f} nm")
-
-    def _depth_nm(self, history: History) -> float:
-        """Walk the ladder along the indentations made so far."""
+    def _depth_nm(self, history: History) -> tuple[float, str]:
+        """Depth of the next indentation and why."""
         rule = self._settings
-        rungs = np.arange(rule.first_depth_nm, rule.last_depth_nm + 1e-6, rule.depth_step_nm)
-        rung, tries = 0, 0
+        contact_nm, after_contact, searched = None, 0, 0
         for event in _acts(history):
             if not isinstance(event.action, Indentation):
                 continue
-            tries += 1
-            if not made_contact(event.outcome) or tries >= rule.tries_per_depth:
-                rung, tries = (rung + 1) % len(rungs), 0
-        return float(rungs[rung])
+            after_contact += contact_nm is not None
+            searched += contact_nm is None
+            met = contact_depth_m(event.action, event.outcome)
+            contact_nm = contact_nm if met is None else met / NM
+        if contact_nm is None:
+            rungs = np.arange(rule.first_depth_nm, rule.last_depth_nm + 1e-6, rule.search_step_nm)
+            return float(rungs[searched % len(rungs)]), "looking for contact"
+        rung = rule.penetrations_nm[(after_contact // rule.tries) % len(rule.penetrations_nm)]
+        return contact_nm + rung, f"{rung:.2f} nm past contact"
 
+    def _indentation(self, depth_nm: float) -> Action:
+        depth_m = depth_nm * NM
+        return Indentation(at=self._at, depth_m=depth_m, lift_m=3 * depth_m)
 
-def gentle_indentation(at: TunnellingPoint, depth_nm: float) -> Action:
-    """An indentation of ``depth_nm`` at contact bias 20 mV, lifted three times as far."""
-    return Indentation(
-        at=at,
-        depth_m=depth_nm * NM,
-        approach_time_s=0.1,
-        contact_bias_v=0.02,
-        dwell_s=0.1,
-        lift_m=3 * depth_nm * NM,
-        lift_time_s=0.1,
-    )
+    def _dirty_looks(self, history: History) -> int:
+        """Dirty looks in a row, up to now."""
+        count = 0
+        for event in reversed(history):
+            if isinstance(event, Looked):
+                if event.report.states[TipState.CONTAMINATED] < self._settings.dirty:
+                    break
+                count += 1
+        return count
 
 
 #: A single-atom contact conducts 1 G0 = 77.5 uS: 1.55 uA at 20 mV, which clips every preamplifier
 #: gain used for imaging. Half a nanoampere is far above tunnelling at 20 mV.
 CONTACT_A = 0.5e-9
-#: Change of the tip's length above drift and noise that counts as an effect without a trace.
+#: Change of the tip's length above drift and noise that counts as contact without a trace.
 CHANGED_M = 30e-12
 
 
-def made_contact(outcome: Outcome) -> bool:
-    """Whether an indentation reached the metal, by its trace or else by the z jump."""
-    if outcome.trace is not None and outcome.trace.current_a.size:
-        return bool(np.max(np.abs(outcome.trace.current_a)) > CONTACT_A)
-    return outcome.z_jump_m is not None and abs(outcome.z_jump_m) > CHANGED_M
+def contact_depth_m(dip: Indentation, outcome: Outcome) -> float | None:
+    """The depth at which an indentation met the metal, or None if it did not.
+
+    Read from the trace where there is one. Without a trace a jump in z says that there was contact
+    but not where: then the whole depth of the indentation counts.
+    """
+    trace = outcome.trace
+    if trace is not None and trace.current_a.size:
+        met = np.flatnonzero(np.abs(trace.current_a) > CONTACT_A)
+        return float(trace.z_m[0] - trace.z_m[met[0]]) if met.size else None
+    jumped = outcome.z_jump_m is not None and abs(outcome.z_jump_m) > CHANGED_M
+    return dip.depth_m if jumped else None
 
 
-def _acts(history: History) -> Iterable[Acted]:
+def _acts(history: History) -> Iterator[Acted]:
     return (event for event in history if isinstance(event, Acted))
 
 

@@ -1,0 +1,133 @@
+"""The agent's commands: ``repair``, ``config`` and ``bench``.
+
+What is slow to import is imported where it is used, so that the help appears at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from agent.result import RepairResult
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="TOML file; tipsmith.toml in this folder if there is one."),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print exactly one JSON object on standard output.")
+]
+
+config = typer.Typer(help="Check or show the configuration.", no_args_is_help=True)
+
+
+def repair(
+    microscope: Annotated[
+        str | None,
+        typer.Option(help="Address, such as sim:au111 or nanonis://192.168.0.7:6501."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of a simulated microscope.")] = None,
+    config_file: ConfigFile = None,
+    as_json: AsJson = False,
+    max_actions: Annotated[
+        int | None, typer.Option(min=0, help="Give up after this many actions.")
+    ] = None,
+    journal: Annotated[
+        Path | None, typer.Option(help="Folder that gets one folder per run.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:
+    """Bring the tip of a microscope to confirmed-good."""
+    from rich.console import Console
+
+    from agent.config import load_config
+    from agent.display import Display
+    from agent.loop import run
+    from agent.session import run_repair
+    from policies.scorer import Scorer
+
+    settings = load_config(config_file).overridden(
+        uri=microscope, max_actions=max_actions, directory=journal
+    )
+    display = Display(Console(stderr=True, quiet=quiet))
+    scorer = Scorer.load()
+    try:
+        with display:
+            run(run_repair(settings, seed, scorer, display.show))
+    finally:
+        # Also after Ctrl-C: what was done to the tip must be told.
+        if display.result is not None:
+            _tell(display.result, as_json=as_json)
+    if display.result is not None:
+        raise typer.Exit(display.result.exit_code)
+
+
+def _tell(result: RepairResult, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from agent.display import result_table
+
+    if as_json:
+        typer.echo(result.to_json())
+    else:
+        Console().print(result_table(result))
+    if result.outcome == "stopped":
+        typer.echo(f"tipsmith: {result.reason}", err=True)
+
+
+@config.command()
+def check(
+    file: Annotated[
+        Path | None, typer.Argument(help="TOML file; tipsmith.toml in this folder if left out.")
+    ] = None,
+) -> None:
+    """Say whether a configuration file can be used."""
+    from agent.config import DEFAULT_FILE, load_config
+
+    load_config(file or DEFAULT_FILE)
+    typer.echo(f"{file or DEFAULT_FILE} is fine")
+
+
+@config.command()
+def show(config_file: ConfigFile = None) -> None:
+    """Show everything that is in effect, as a configuration file."""
+    from agent.config import load_config
+
+    typer.echo(load_config(config_file).to_toml(), nl=False)
+
+
+def bench(
+    name: Annotated[str | None, typer.Argument(help="Which; all are listed if left out.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Less of it, within a minute.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a benchmark and hold its figures against their targets."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from drivers.benchmark import BenchOptions, find_benches, load_bench
+
+    if name is None:
+        for known in find_benches():
+            typer.echo(f"{known:<10} {_first_line(load_bench(known))}")
+        return
+    run = load_bench(name)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=1.0)
+
+        def progress(done: float, text: str) -> None:
+            bar.update(task, completed=done, description=text)
+
+        report = run(BenchOptions(quick=quick, progress=progress))
+    if as_json:
+        typer.echo(report.to_json())
+    else:
+        Console().print(report.table())
+
+
+def _first_line(function: object) -> str:
+    return (inspect.getdoc(function) or "").partition("\n")[0]

@@ -1,0 +1,97 @@
+"""The tunnelling point: bias in small steps, never through zero with the feedback closed."""
+
+from __future__ import annotations
+
+import math
+
+from drivers.actions import TunnellingPoint
+from drivers.errors import InstrumentError
+from drivers.microscope import Feedback
+from drivers.nanonis.session import Session
+from drivers.nanonis.settings import Settings
+from drivers.nanonis.zcontrol import ZControl
+
+STEP_V = 0.05
+RATE_V_PER_S = 1.0
+# Lifts the tip out of reach while the bias, and with it the current, passes through any value.
+_CROSSING_LIFT_M = 1e-9
+_SETTLE_S = 0.2
+_SAME_V = 1e-6
+
+
+def ramp_steps(start_v: float, end_v: float) -> tuple[float, ...]:
+    """The biases to set, one after the other, to get from one bias to another.
+
+    Equal steps of at most 50 mV, without ``start_v`` and ending exactly on ``end_v``.
+    """
+    # A step that only rounding makes too large does not count as one.
+    count = math.ceil(abs(end_v - start_v) / STEP_V - 1e-6)
+    inner = (start_v + (end_v - start_v) * i / count for i in range(1, count))
+    return (*inner, end_v) if start_v != end_v else ()
+
+
+class WorkingPoint:
+    """Bias and setpoint of one controller; sample bias everywhere, whatever the wiring."""
+
+    def __init__(self, session: Session, settings: Settings, z: ZControl) -> None:
+        self._session = session
+        self._settings = settings
+        self._z = z
+        self._operators: TunnellingPoint | None = None
+
+    async def get(self) -> tuple[float, float]:
+        """Sample bias (V) and current setpoint (A)."""
+        bias_v = (await self._session.read("Bias.Get"))["bias_v"]
+        setpoint_a = (await self._session.read("ZCtrl.SetpntGet"))["setpoint_a"]
+        return self.controller_bias(bias_v), setpoint_a
+
+    def controller_bias(self, sample_v: float) -> float:
+        """The controller's bias for a sample bias, and the other way round."""
+        return self._session.options.bias_sign * sample_v
+
+    async def set(self, at: TunnellingPoint) -> None:
+        """Go to a tunnelling point, keeping the conductance below that of both ends.
+
+        Raises:
+            InstrumentError: the controller did not take a value over.
+            ContactLost: the feedback did not come back after the bias went through zero.
+        """
+        bias_v, setpoint_a = await self.get()
+        if self._operators is None and setpoint_a > 0:
+            self._operators = TunnellingPoint(bias_v=bias_v, setpoint_a=setpoint_a)
+        lowered = at.setpoint_a < setpoint_a
+        if lowered:
+            await self._settings.write("ZCtrl.Setpnt", setpoint_a=at.setpoint_a)
+        moved = await self._ramp(bias_v, at.bias_v)
+        if not lowered and not math.isclose(at.setpoint_a, setpoint_a, rel_tol=1e-6):
+            await self._settings.write("ZCtrl.Setpnt", setpoint_a=at.setpoint_a)
+            moved = True
+        if moved or lowered:
+            await self._session.pause(_SETTLE_S)
+
+    async def restore(self) -> None:
+        """Go back to the operator's tunnelling point; a withdrawn tip is left as it is."""
+        if self._operators and await self._z.feedback() is not Feedback.WITHDRAWN:
+            await self.set(self._operators)
+
+    async def _ramp(self, start_v: float, end_v: float) -> bool:
+        """Ramp the sample bias; whether there was anything to do."""
+        if math.isclose(start_v, end_v, rel_tol=1e-6, abs_tol=_SAME_V):
+            return False
+        if start_v * end_v <= 0 and await self._z.feedback() is Feedback.ON:
+            async with self._z.held(_CROSSING_LIFT_M):
+                await self._walk(start_v, end_v)
+        else:
+            await self._walk(start_v, end_v)
+        return True
+
+    async def _walk(self, start_v: float, end_v: float) -> None:
+        for step_v in ramp_steps(start_v, end_v):
+            await self._session.call("Bias.Set", bias_v=self.controller_bias(step_v))
+            await self._session.clock.sleep(STEP_V / RATE_V_PER_S)
+        found_v, _ = await self.get()
+        if not math.isclose(found_v, end_v, rel_tol=1e-5, abs_tol=_SAME_V):
+            raise InstrumentError(
+                f"the bias was set to {end_v:g} V and reads {found_v:g} V; "
+                "check the controller's bias range and who else is setting it"
+            )

@@ -1,0 +1,59 @@
+"""Averaged heights of the tip, and what an action did to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from drivers.nanonis.session import Session, Z
+
+#: Shortest window over which a drift is worth fitting (s).
+AVERAGE_S = 0.5
+_MIN_READINGS = 8
+_EVERY_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Height:
+    """z under feedback, averaged over a while.
+
+    Attributes:
+        z_m: mean (m).
+        drift_m_per_s: slope of a straight line through the readings (m/s).
+        time_s: instrument time of the middle of the window (s).
+    """
+
+    z_m: float
+    drift_m_per_s: float
+    time_s: float
+
+    @classmethod
+    def fit(cls, times_s: Sequence[float], readings_m: Sequence[float]) -> Height:
+        """Mean and least-squares slope of readings."""
+        times, readings = np.asarray(times_s), np.asarray(readings_m)
+        middle, mean = float(times.mean()), float(readings.mean())
+        spread = float(((times - middle) ** 2).sum())
+        slope = float(((times - middle) * (readings - mean)).sum()) / spread if spread else 0.0
+        return cls(mean, slope, middle)
+
+
+def jump_m(before: Height, after: Height) -> float:
+    """How far the feedback now holds the tip farther out (m), less the drift of ``before``."""
+    drift_m = before.drift_m_per_s * (after.time_s - before.time_s)
+    return after.z_m - before.z_m - drift_m
+
+
+async def average_height(session: Session, seconds: float = AVERAGE_S) -> Height:
+    """Average z for at least ``seconds`` of instrument time."""
+    clock = session.clock
+    times: list[float] = []
+    readings: list[float] = []
+    end = clock.now() + seconds
+    while clock.now() < end or len(times) < _MIN_READINGS:
+        await clock.sleep(_EVERY_S)
+        (z_m,) = await session.signals(Z)
+        times.append(clock.now())
+        readings.append(z_m)
+    return Height.fit(times, readings)

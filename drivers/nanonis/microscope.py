@@ -1,0 +1,189 @@
+"""An STM behind a Nanonis controller, as a ``drivers.Microscope``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+
+from drivers.actions import (
+    Action,
+    Approach,
+    CoarseMove,
+    Indentation,
+    MoveTo,
+    Pulse,
+    RetuneFeedback,
+    Wait,
+)
+from drivers.clock import ScaledClock
+from drivers.errors import ApproachFailed, ContactLost, InstrumentError, OutcomeUnknown
+from drivers.microscope import Capability, MicroscopeState
+from drivers.nanonis.bias import WorkingPoint
+from drivers.nanonis.coarse import approach, coarse_move
+from drivers.nanonis.codes import Switch
+from drivers.nanonis.logger import TraceRecorder
+from drivers.nanonis.options import DEFAULT_PORT, LOGGER_OFFSET, read_options
+from drivers.nanonis.rig import Rig
+from drivers.nanonis.scanning import expect_no_scan, scan_lines
+from drivers.nanonis.session import CURRENT, Session, X, Y, Z
+from drivers.nanonis.settings import Settings
+from drivers.nanonis.tip_actions import indent, move_to, pulse, retune
+from drivers.nanonis.zcontrol import ZControl
+from drivers.outcome import Outcome
+from drivers.registry import Address
+from drivers.scan import ScanLine, ScanSettings
+
+_log = logging.getLogger(__name__)
+
+_MODULES = {
+    Capability.INDENT: ("TipShaper.PropsGet", {}),
+    Capability.COARSE: ("Motor.StepCounterGet", {"reset_x": 0, "reset_y": 0, "reset_z": 0}),
+    Capability.SAFE_TIP: ("SafeTip.OnOffGet", {}),
+}
+
+
+class NanonisMicroscope:
+    """A microscope behind a Nanonis controller; open it with ``open_nanonis``."""
+
+    def __init__(self, rig: Rig, capabilities: frozenset[Capability]) -> None:
+        session = rig.session
+        self._rig = rig
+        self.name = f"{session.product or 'Nanonis'} at {session.host}:{session.port}"
+        self.clock: ScaledClock = session.clock
+        self.capabilities = capabilities
+
+    async def state(self) -> MicroscopeState:
+        """Read the instrument; changes nothing."""
+        session = self._rig.session
+        current_a, z_m, x_m, y_m = await session.signals(CURRENT, Z, X, Y)
+        bias_v, setpoint_a = await self._rig.point.get()
+        range_m = await session.read("Piezo.RangeGet")
+        return MicroscopeState(
+            time_s=self.clock.now(),
+            bias_v=bias_v,
+            setpoint_a=setpoint_a,
+            current_a=current_a,
+            x_m=x_m,
+            y_m=y_m,
+            z_m=z_m,
+            feedback=await self._rig.z.feedback(z_m),
+            scanning=(await session.read("Scan.StatusGet"))["status"] is Switch.ON,
+            range_m=(range_m["x_m"], range_m["y_m"], range_m["z_m"]),
+            retracted_steps=self._rig.retracted_steps,
+        )
+
+    def scan(self, settings: ScanSettings) -> AsyncGenerator[ScanLine]:
+        """Scan, yielding each line as it is complete both ways; closing it stops the scan.
+
+        Raises:
+            InstrumentError: a scan runs already, settings were not taken over, or the scan ended
+                or stalled before its last line.
+            ContactLost: the tip is withdrawn.
+        """
+        return scan_lines(self._rig, settings)
+
+    async def perform(self, action: Action) -> Outcome:
+        """Carry out one action.
+
+        Raises:
+            OutcomeUnknown: something went wrong after the action had begun.
+            ApproachFailed: the approach found no contact; the tip is withdrawn.
+            ContactLost: there is no tunnelling contact to act on, or none any more.
+            InstrumentError: the instrument failed before the action began.
+            ConfigError: the address lacks what this action needs to know.
+        """
+        await expect_no_scan(self._rig)
+        self._rig.session.acted = False
+        try:
+            return await self._perform(action)
+        except (ApproachFailed, ContactLost, OutcomeUnknown):
+            raise
+        except InstrumentError as error:
+            if not self._rig.session.acted:
+                raise
+            raise OutcomeUnknown(
+                f"the {action.kind} had begun and its end was not seen: {error}; "
+                "do not repeat it, look first"
+            ) from error
+
+    async def withdraw(self) -> None:
+        """Stop what runs and pull the tip back to the upper end of the z range.
+
+        Raises:
+            InstrumentError: the tip did not get there.
+        """
+        await self._rig.z.withdraw()
+
+    async def close(self) -> None:
+        """Put back what the operator had set, and disconnect.
+
+        Bias and setpoint of a withdrawn tip are left as they are.
+
+        Raises:
+            InstrumentError: something could not be put back; the connections are closed anyway.
+        """
+        try:
+            await self._rig.point.restore()
+            await self._rig.settings.give_back_all()
+        finally:
+            await self._rig.session.close()
+
+    async def _perform(self, action: Action) -> Outcome:
+        match action:
+            case Pulse():
+                return await pulse(self._rig, action)
+            case Indentation():
+                return await indent(self._rig, action)
+            case MoveTo():
+                return await move_to(self._rig, action)
+            case CoarseMove():
+                return await coarse_move(self._rig, action)
+            case Approach():
+                return await approach(self._rig, action)
+            case RetuneFeedback():
+                return await retune(self._rig, action)
+            case Wait():
+                started_s = self.clock.now()
+                await self.clock.sleep(action.seconds)
+                return Outcome(started_s, self.clock.now())
+
+
+async def open_nanonis(address: Address) -> NanonisMicroscope:
+    """Connect to the controller at ``nanonis://host:port`` and find out what it can do.
+
+    The first of four consecutive ports is 6501 unless the address says otherwise; options are the
+    fields of ``NanonisOptions``.
+
+    Raises:
+        ConfigError: the address or an option is wrong.
+        ConnectionFailed: nobody answers, or it is no STM controller.
+        InstrumentError: the controller fails while being asked.
+    """
+    options = read_options(address)
+    port = address.port or DEFAULT_PORT
+    session = Session(address.host, port, options)
+    try:
+        await session.open()
+        settings = Settings(session)
+        z = ZControl(session, settings)
+        recorder = TraceRecorder(session, options.logger_port or port + LOGGER_OFFSET)
+        rig = Rig(session, settings, z, WorkingPoint(session, settings, z), recorder)
+        return NanonisMicroscope(rig, await _find_capabilities(rig))
+    except BaseException:
+        await session.close()
+        raise
+
+
+async def _find_capabilities(rig: Rig) -> frozenset[Capability]:
+    found = {Capability.SCAN, Capability.PULSE}
+    for capability, (question, values) in _MODULES.items():
+        if await rig.session.probe(question, **values) is None:
+            _log.info("%s is not available: %s was refused", capability, question)
+        else:
+            found.add(capability)
+    if rig.session.options.z_retract is None:
+        found.discard(Capability.COARSE)
+    await rig.recorder.probe()
+    if rig.recorder.available:
+        found.add(Capability.TRACES)
+    return frozenset(found)

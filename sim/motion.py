@@ -1,0 +1,63 @@
+"""Where the sample has gone: drift, creep after moves, and the transient after a landing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from sim.kernels import Doubles
+from sim.preset import Preset
+
+
+class Motion:
+    """Displacement of the sample relative to the scanner, in nm.
+
+    Creep is logarithmic in time; a sum of exponentials, one per decade, is linear in the moves and
+    cheap to carry along.
+
+    Attributes:
+        hysteresis: lag of the way back as a share of the frame's width.
+    """
+
+    def __init__(self, preset: Preset, rng: np.random.Generator) -> None:
+        law = preset.motion
+        speed = law.drift_nm_per_min.draw(rng) / 60
+        angle = rng.uniform(0, 2 * math.pi)
+        along_z = speed * law.z_drift_share.draw(rng) * (1 if rng.uniform() < 0.5 else -1)
+        self._drift = np.array([speed * math.cos(angle), speed * math.sin(angle), along_z])
+        self._creep = law.creep_per_decade.draw(rng)
+        self.hysteresis = law.hysteresis.draw(rng)
+        self._landing_nm = law.landing_drift_nm
+        self._tau = np.array([*law.creep_s, law.landing_drift_s.draw(rng)])
+        self._lag = np.zeros((len(self._tau), 3))
+        self._since = 0.0
+
+    def offset_nm(self, time_s: float | Doubles) -> Doubles:
+        """Displacement (x, y, z) at ``time_s``, shape (3, ...)."""
+        decayed = np.exp(-np.multiply.outer(1 / self._tau, np.asarray(time_s) - self._since))
+        lag = np.tensordot(self._lag, decayed, axes=(0, 0))
+        offset: Doubles = np.multiply.outer(self._drift, time_s) + lag
+        return offset
+
+    def speed_nm_per_s(self, time_s: float) -> Doubles:
+        """Velocity (x, y, z) at ``time_s``."""
+        decayed = np.exp(-(time_s - self._since) / self._tau) / self._tau
+        velocity: Doubles = self._drift - self._lag.T @ decayed
+        return velocity
+
+    def moved(self, time_s: float, dx_nm: float, dy_nm: float, dz_nm: float) -> None:
+        """The scanner was told to move at ``time_s``; it creeps after."""
+        self._settle(time_s)
+        self._lag[:-1] -= self._creep * np.array([dx_nm, dy_nm, dz_nm])
+
+    def landed(self, time_s: float, rng: np.random.Generator) -> None:
+        """A coarse approach ended at ``time_s``; what it warmed and strained relaxes."""
+        self._settle(time_s)
+        direction = rng.normal(size=3)
+        direction /= np.linalg.norm(direction)
+        self._lag[-1] += self._landing_nm.draw(rng) * direction
+
+    def _settle(self, time_s: float) -> None:
+        self._lag *= np.exp(-(time_s - self._since) / self._tau)[:, None]
+        self._since = time_s

@@ -1,0 +1,155 @@
+"""A microscope and a scorer that do as they are told, for the tests of the agent."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from drivers.actions import Action, Indentation, TunnellingPoint
+from drivers.clock import VirtualClock
+from drivers.envelope import EnvelopedMicroscope, Limits
+from drivers.errors import ConnectionFailed, ConnectionLost
+from drivers.microscope import Capability, Feedback, MicroscopeState
+from drivers.outcome import Outcome, Trace
+from drivers.registry import Address
+from drivers.scan import Scan, ScanLine, ScanSettings
+from policies.episode import History, Proposal
+from policies.report import TipReport, TipState
+from policies.scorer.weights import Manifest
+
+AT = TunnellingPoint(bias_v=0.5, setpoint_a=50e-12)
+DIP = Indentation(at=AT, depth_m=1e-9, lift_m=3e-9)
+
+
+@dataclass
+class ScriptedMicroscope:
+    """Shows the qualities it was given, one per scan, the last one for ever.
+
+    Attributes:
+        qualities: what the scorer shall find in each scan.
+        fail_scan: raised in the middle of the scan of this number.
+        fail_action: raised by the action of this number, counting every ``perform``. An error that
+            is None hangs for ever instead.
+        lines: how many lines each scan has given.
+        calls: what was asked, in order.
+    """
+
+    qualities: Sequence[float]
+    fail_scan: tuple[int, BaseException | None] = (-1, None)
+    fail_action: tuple[int, BaseException | None] = (-1, None)
+    fail_withdraw: Exception | None = None
+    trace: Trace | None = None
+    name: str = "scripted"
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    capabilities: frozenset[Capability] = frozenset(Capability)
+    calls: list[object] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    hanging: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def state(self) -> MicroscopeState:
+        return MicroscopeState(
+            time_s=self.clock.now(),
+            bias_v=0.5,
+            setpoint_a=50e-12,
+            current_a=50e-12,
+            x_m=0.0,
+            y_m=0.0,
+            z_m=0.0,
+            feedback=Feedback.ON,
+            scanning=False,
+            range_m=(1e-6, 1e-6, 1e-6),
+        )
+
+    async def scan(self, settings: ScanSettings) -> AsyncGenerator[ScanLine]:
+        number = len(self.lines)
+        self.lines.append(0)
+        self.calls.append("scan")
+        quality = self.qualities[min(number, len(self.qualities) - 1)]
+        for index in range(settings.lines):
+            if number == self.fail_scan[0] and index == settings.lines // 2:
+                await self._fail(self.fail_scan[1])
+            await self.clock.sleep(settings.line_s)
+            z = np.full(settings.pixels, quality, np.float32)
+            self.lines[-1] += 1
+            yield ScanLine(index, settings.row_of(index), z, z, self.clock.now())
+
+    async def perform(self, action: Action) -> Outcome:
+        number = len(self.performed)
+        self.calls.append(action)
+        if number == self.fail_action[0]:
+            await self._fail(self.fail_action[1])
+        started = self.clock.now()
+        await self.clock.sleep(0.5)
+        return Outcome(started, self.clock.now(), 1e-10, 1.5e-10, 0.5e-10, self.trace)
+
+    async def withdraw(self) -> None:
+        self.calls.append("withdraw")
+        if self.fail_withdraw is not None:
+            raise self.fail_withdraw
+
+    async def close(self) -> None:
+        self.calls.append("close")
+
+    def true_state(self) -> dict[str, float | bool | str]:
+        return {"good": self.qualities[-1] > 0.5}
+
+    @property
+    def performed(self) -> list[Action]:
+        return [call for call in self.calls if not isinstance(call, str)]
+
+    def enveloped(self, limits: Limits | None = None) -> EnvelopedMicroscope:
+        return EnvelopedMicroscope(self, limits or Limits())
+
+    async def _fail(self, error: BaseException | None) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        elif error is not None:
+            raise error
+        self.hanging.set()
+        await asyncio.Event().wait()
+
+
+async def open_scripted(address: Address) -> ScriptedMicroscope:
+    """Opens ``scripted:good`` and its like, for the tests of the command line."""
+    match address.name:
+        case "good":
+            return ScriptedMicroscope([0.1, 0.9])
+        case "bad":
+            return ScriptedMicroscope([0.1])
+        case "dies":
+            return ScriptedMicroscope([0.1], fail_scan=(1, ConnectionLost("the link broke")))
+        case "interrupted":
+            return ScriptedMicroscope([0.1], fail_scan=(1, KeyboardInterrupt()))
+        case _:
+            raise ConnectionFailed(f"nobody answers at {address.text}")
+
+
+class ScriptedScorer:
+    """Reads the quality that the scripted microscope wrote into the picture."""
+
+    manifest = Manifest(
+        command="none", seed=0, data="none", preset="none", temperature=1, sha256="", metrics={}
+    )
+
+    def __init__(self) -> None:
+        self.judged = 0
+
+    def judge(self, scan: Scan) -> TipReport:
+        self.judged += 1
+        quality = float(np.nanmax(scan.forward))
+        states = dict.fromkeys(TipState, (1 - quality) / 2)
+        return TipReport(quality, states, scan.lines_done)
+
+
+class Always:
+    """A policy that proposes the same action for ever; None gives up."""
+
+    def __init__(self, action: Action | None) -> None:
+        self.action = action
+
+    def propose(self, history: History) -> Proposal:
+        return Proposal(self.action, "always the same")

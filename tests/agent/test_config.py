@@ -1,0 +1,122 @@
+"""The configuration file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.config import Config, LookSettings, load_config
+from drivers.errors import ConfigError
+from drivers.scan import Frame
+
+FULL = """
+[microscope]
+uri = "nanonis://192.168.0.7:6501"
+options = { bias_sign = -1, z_retract = "up" }
+[limits]
+max_pulse_v = 6
+[repair]
+frame_nm = 30.0
+setpoint_pa = 100
+[journal]
+directory = "nights"
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "tip.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_file_is_read(tmp_path: Path):
+    config = load_config(write(tmp_path, FULL))
+    assert config.microscope.uri == "nanonis://192.168.0.7:6501"
+    assert config.microscope.driver_options == {"bias_sign": "-1", "z_retract": "up"}
+    assert config.envelope.max_pulse_v == 6
+    assert config.repair.frame_nm == 30
+    assert config.repair.at.setpoint_a == pytest.approx(100e-12)
+    assert config.journal.directory == "nights"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[repair]\nframe_mm = 3",
+            r"tip.toml: \[repair\] has no key 'frame_mm'; known are",
+        ),
+        ("[repar]", r"tip.toml: unknown section \[repar\]; known are microscope, limits"),
+        ("repair = 3", r"tip.toml: \[repair\]: expected a table, got 3"),
+        ("[repair]\nframe_nm = true", r"\[repair\] frame_nm: .*number, got true"),
+        ("[repair]\nframe_nm = -3", r"\[repair\] frame_nm: .*greater than 0, got -3"),
+        ("[repair]\npixels = 100", r"\[repair\] pixels: .*multiple of 16, got 100"),
+        ("[repair]\nbias_v = nan", r"\[repair\] bias_v: .*finite"),
+        ("[repair]\nbias_v = '1'", r"\[repair\] bias_v: .*number, got \"1\""),
+        (
+            "[limits]\nmax_pulse_v = 11",
+            "tip.toml: limit max_pulse_v = 11 is wider than",
+        ),
+        ("[limits]\nmin_bias_v = 0.001", "tip.toml: limit min_bias_v = 0.001 is wider"),
+        ("[limits]\nmax_puls_v = 1", "tip.toml: unknown limit 'max_puls_v'"),
+        ("[limits]\nmax_pulse_v = nan", "tip.toml: limit max_pulse_v must be a finite number"),
+        ("[microscope]\noptions = { a = true }", r"\[microscope\] options: .*got true"),
+        ("x =", "tip.toml: is not TOML"),
+    ],
+)
+def test_mistakes_name_file_and_key(tmp_path: Path, text: str, message: str):
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(write(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_an_error_when_named(tmp_path: Path):
+    with pytest.raises(ConfigError, match="No such file"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_bytes_that_are_no_text_are_an_error(tmp_path: Path):
+    path = tmp_path / "tip.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        load_config(path)
+
+
+def test_the_default_file_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_config() == Config()
+    (tmp_path / "tipsmith.toml").write_text("[repair]\nmax_actions = 3\n")
+    assert load_config().repair.max_actions == 3
+
+
+def test_what_is_shown_can_be_read_back(tmp_path: Path):
+    config = load_config(write(tmp_path, FULL))
+    text = config.to_toml()
+    again = load_config(write(tmp_path, text))
+    assert again.envelope == config.envelope
+    assert again.model_copy(update={"limits": config.limits}) == config
+    assert "max_depth_nm = 10.0" in text
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_options_of_any_spelling_survive(options: dict[str, str]):
+    config = Config.model_validate({"microscope": {"options": options}})
+    assert tomllib.loads(config.to_toml())["microscope"]["options"] == options
+
+
+def test_the_command_line_overrides_what_it_names():
+    config = Config().overridden(uri="sim:hopg", max_actions=4, directory=Path("here"))
+    assert (config.microscope.uri, config.repair.max_actions) == ("sim:hopg", 4)
+    assert config.journal.directory == "here"
+    assert Config().overridden() == Config()
+
+
+def test_the_scan_takes_over_every_setting():
+    frame = Frame(x_m=0, y_m=0, width_m=24e-9, height_m=24e-9)
+    scan = LookSettings(pixels=64, lines=32, forward_s=0.2, backward_s=0.3).scan(frame)
+    assert (scan.pixels, scan.lines, scan.forward_s, scan.backward_s) == (64, 32, 0.2, 0.3)
+    assert scan.frame == frame
