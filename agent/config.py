@@ -7,12 +7,17 @@ envelope.
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from drivers.actions import Finite, Positive, TunnellingPoint
 from drivers.envelope import Limits
@@ -24,7 +29,7 @@ DEFAULT_FILE = Path("tipsmith.toml")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class MicroscopeSettings(_Section):
@@ -106,13 +111,27 @@ class JournalSettings(_Section):
     directory: str = "runs"
 
 
-class Config(_Section):
+class Config(BaseSettings):
     """Everything that can be configured."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", strict=True)
 
     microscope: MicroscopeSettings = MicroscopeSettings()
     limits: dict[str, float] = Field(default_factory=dict)
     repair: RepairSettings = RepairSettings()
     journal: JournalSettings = JournalSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """One source only: limits of an instrument must not depend on a stray variable."""
+        return (init_settings,)
 
     @property
     def envelope(self) -> Limits:
@@ -164,7 +183,7 @@ def load_config(path: Path | None = None) -> Config:
             return Config()
         path = DEFAULT_FILE
     try:
-        config = Config.model_validate(_read(path), strict=True)
+        config = Config.model_validate(_read(path))
         _ = config.envelope
     except ValidationError as error:
         raise ConfigError(f"{path}: {_sentence(error)}") from None
@@ -175,7 +194,8 @@ def load_config(path: Path | None = None) -> Config:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        path.read_bytes()  # the source below takes a file that is missing for an empty one
+        return TomlConfigSettingsSource(Config, toml_file=path)()
     except OSError as error:
         raise ConfigError(f"cannot be read ({error.strerror})") from None
     except ValueError as error:

@@ -56,9 +56,9 @@ class Display:
 
     def _panel(self) -> RenderableType:
         progress = self._progress
-        head = Text(f"{_time(progress.instrument_s)}  {progress.phase}", style="bold")
+        head = Text.assemble((f"{_time(progress.instrument_s)}  {progress.phase}", "bold"))
         if progress.step is not None:
-            head.append(f"  {progress.step.reason}", style="default")
+            head.append(f"  {progress.step.reason}")
         match progress.step:
             case Look(frame=frame):
                 head.append(f"  {_spot(frame.x_m, frame.y_m)}, line {progress.lines}")

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import platformdirs
@@ -20,6 +21,8 @@ from drivers.errors import UserError
 
 #: Pinned releases, by the name of the distribution.
 PEERS = {"nanonis-spm": "1.0.9", "nanonisTCP": "1.1.5", "scanbot": "4.5.1"}
+#: What a client imports without declaring it.
+_UNDECLARED = {"nanonis-spm": ("numpy<3",)}
 
 _BUILD_TIMEOUT_S = 900.0
 
@@ -32,7 +35,7 @@ def peer_python(name: str) -> Path:
     """
     if name not in PEERS:
         raise UserError(f"unknown client {name!r}; known are {', '.join(PEERS)}")
-    requirement = f"{name}=={PEERS[name]}"
+    requirements = (f"{name}=={PEERS[name]}", *_UNDECLARED.get(name, ()))
     python_version = f"py{sys.version_info.major}{sys.version_info.minor}"
     folder = _cache() / f"{name}-{PEERS[name]}-{python_version}"
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -40,13 +43,14 @@ def peer_python(name: str) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock", timeout=_BUILD_TIMEOUT_S):
             # The mark is written last: an interrupted build leaves none and starts afresh.
-            if not (folder / "complete").exists():
-                _build(folder, python, requirement)
-                (folder / "complete").touch()
+            mark, wanted = folder / "complete", " ".join(requirements)
+            if not (mark.exists() and mark.read_text() == wanted):
+                _build(folder, python, requirements)
+                mark.write_text(wanted)
     except Timeout:
-        raise UserError(f"another process has been installing {requirement} for too long") from None
+        raise UserError(f"another process has been installing {name} for too long") from None
     except OSError as error:
-        raise UserError(f"cannot install {requirement} below {folder}: {error}") from None
+        raise UserError(f"cannot install {name} below {folder}: {error}") from None
     return python
 
 
@@ -55,21 +59,19 @@ def _cache() -> Path:
     return Path(named) if named else platformdirs.user_cache_path("tipsmith") / "peers"
 
 
-def _build(folder: Path, python: Path, requirement: str) -> None:
+def _build(folder: Path, python: Path, requirements: Sequence[str]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    _run([sys.executable, "-m", "venv", str(folder)], requirement)
-    _run([str(python), "-m", "pip", "install", "--quiet", requirement], requirement)
+    _run([sys.executable, "-m", "venv", str(folder)], requirements[0])
+    _run([str(python), "-m", "pip", "install", "--quiet", *requirements], requirements[0])
 
 
-def _run(command: list[str], requirement: str) -> None:
+def _run(command: list[str], what: str) -> None:
     try:
         done = subprocess.run(  # noqa: S603 - fixed arguments and no shell
             command, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:
-        raise UserError(
-            f"cannot install {requirement}: it took over {_BUILD_TIMEOUT_S:g} s"
-        ) from None
+        raise UserError(f"cannot install {what}: it took over {_BUILD_TIMEOUT_S:g} s") from None
     if done.returncode:
         reason = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
-        raise UserError(f"cannot install {requirement}: {reason}")
+        raise UserError(f"cannot install {what}: {reason}")

@@ -38,7 +38,7 @@ class Latents:
         depth_scale: error of the z calibration.
         best_depth_nm: penetration that suits this shank best.
         dirt: how dirty tip and sample are, 0..1.
-        change_per_frame: chance of a spontaneous change per frame.
+        change_per_frame: mean number of spontaneous changes per frame.
     """
 
     pulse_threshold_v: float
@@ -60,7 +60,7 @@ class Latents:
             depth_scale=hidden.depth_scale.draw(rng),
             best_depth_nm=hidden.best_depth_nm.draw(rng),
             dirt=hidden.dirt.draw(rng),
-            change_per_frame=min(hidden.change_per_frame.draw(rng), 1.0),
+            change_per_frame=hidden.change_per_frame.draw(rng),
         )
 
     def contact_depth_nm(self, gap_nm: float) -> float:
@@ -335,8 +335,12 @@ class Conditioning:
             height *= math.exp(0.2 * rng.normal())
             marks.append(Bump(dx, dy, height, sigma, tall, rng.uniform(0, math.pi)))
         if depth_nm > law.crater_depth_nm:
+            # What the crater lost is piled up around it.
             radius = 0.5 * math.sqrt(2 * tip.radius_nm * depth_nm)
-            marks.append(Bump(0, 0, -law.crater_per_nm * depth_nm, radius, radius, 0.0, 5.0))
+            rim = radius * law.crater_rim
+            marks.append(Bump(0, 0, law.rim_height_nm, rim, rim * rng.uniform(0.75, 1.0), 0.0, 8.0))
+            pit = law.rim_height_nm + law.crater_per_nm * depth_nm
+            marks.append(Bump(0, 0, -pit, radius, radius, 0.0, 5.0))
         reach = 0.5 * (3 + 3 * depth_nm)
         return marks + self._debris(reach, law.debris_per_nm * depth_nm)
 

@@ -50,8 +50,7 @@ def perform(world: World, action: Action) -> Outcome:
 
 
 def _tunnel(world: World, at: TunnellingPoint) -> None:
-    world.set_setpoint(at.setpoint_a)
-    world.set_bias(at.bias_v)
+    world.tunnel(at)
     world.set_feedback(True)
     world.advance(world.preset.controller.settle_s)
 
@@ -103,8 +102,7 @@ def _outcome(
 
 def _approach(world: World, action: Approach) -> None:
     started = world.time_s
-    world.set_setpoint(action.at.setpoint_a)
-    world.set_bias(action.at.bias_v)
+    world.tunnel(action.at)
     for _ in range(action.max_steps + 1):
         if world.approach_step():
             break

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from importlib.resources import files
 from typing import Annotated
 
@@ -229,6 +229,8 @@ class DipLaw(Block):
     mound_sigma_contact: NotNegative
     crater_depth_nm: Positive
     crater_per_nm: NotNegative
+    crater_rim: Positive
+    rim_height_nm: NotNegative
     debris_per_nm: NotNegative
     neck_per_nm: NotNegative
     atom_area_nm2: Positive
@@ -333,7 +335,7 @@ class Preset(Frozen):
     motion: Motion
     grid: Grid
 
-    @cached_property
+    @property
     def hash(self) -> str:
         """Short fingerprint of the content; says which definition of "good" was used."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]

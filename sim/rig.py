@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from drivers.actions import TunnellingPoint
 from drivers.errors import CommandFailed, ContactLost
 from drivers.microscope import Feedback, MicroscopeState
 from sim.conditioning import Change, Conditioning, Latents
@@ -13,7 +14,7 @@ from sim.motion import Motion
 from sim.noise import NoiseLevels
 from sim.preset import Preset
 from sim.sample import Sample
-from sim.tip import Flicker, Tip, draw_bad
+from sim.tip import Tip, draw_bad
 from sim.traces import Recorder
 
 PM = 1e-12
@@ -88,7 +89,7 @@ class Rig:
     def read_z_m(self) -> float:
         """A reading of the height (m), with noise and with what the apex does just now."""
         z = self._z_nm()
-        if self.feedback is Feedback.ON and self._readings.uniform() < duty(self.tip.flicker):
+        if self.feedback is Feedback.ON and self._readings.uniform() < self.tip.duty:
             rest, switched = self._contact_nm()
             z += switched - rest
         return (z + self._noise.reading_nm * self._readings.normal()) * NM
@@ -165,6 +166,18 @@ class Rig:
             raise CommandFailed(f"setpoint {setpoint_a:g} A must be positive")
         self.setpoint_a = setpoint_a
         self.set_bias(self.bias_v)
+
+    def tunnel(self, at: TunnellingPoint) -> None:
+        """Set bias and setpoint together.
+
+        Raises:
+            CommandFailed: the setpoint is not positive.
+        """
+        # A lower setpoint goes first, so that no moment pairs a small bias with a large current.
+        if at.setpoint_a < self.setpoint_a:
+            self.set_setpoint(at.setpoint_a)
+        self.set_bias(at.bias_v)
+        self.set_setpoint(at.setpoint_a)
 
     def set_gains(self, p_gain_m: float, time_constant_s: float) -> None:
         """Set the gains of the feedback.
@@ -271,8 +284,3 @@ class Rig:
         target = self.preset.landing.landing_z_nm * float(rng.uniform(-1, 1))
         gap = self._contact_nm()[0] + self._tunnel_gap_nm()
         self._junction.zero_nm += target - gap
-
-
-def duty(flicker: Flicker | None) -> float:
-    """Share of the time that the apex is switched."""
-    return flicker.out_hz / (flicker.out_hz + flicker.back_hz) if flicker else 0.0

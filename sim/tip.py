@@ -46,6 +46,11 @@ class Flicker:
     dx_nm: float = 0.0
     dy_nm: float = 0.0
 
+    @property
+    def duty(self) -> float:
+        """Share of the time spent in the second configuration."""
+        return self.out_hz / (self.out_hz + self.back_hz)
+
 
 @dataclass(frozen=True, slots=True)
 class Tip:
@@ -77,6 +82,11 @@ class Tip:
     def gap_nm(self) -> float:
         """Height by which the first minor apex falls short; infinite for a single apex."""
         return min((apex.gap_nm for apex in self.apexes), default=math.inf)
+
+    @property
+    def duty(self) -> float:
+        """Share of the time that the apex is switched; 0 for a steady one."""
+        return self.flicker.duty if self.flicker else 0.0
 
     @property
     def clean(self) -> bool:

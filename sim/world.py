@@ -18,10 +18,13 @@ from drivers.errors import CommandFailed
 from drivers.microscope import Feedback
 from drivers.outcome import Outcome, Trace
 from drivers.scan import ScanLine, ScanSettings
-from sim.rig import Rig, duty
 from sim.imaging import NM, Raster
 from sim.performing import perform
+from sim.rig import Rig
 from sim.traces import PulseShape, Ramp
+
+#: Keeps the noise counters of neighbouring scans apart.
+SCAN_STRIDE = 0x3C6EF372
 
 
 class World(Rig):
@@ -112,9 +115,8 @@ class World(Rig):
         """
         self.need_contact("pulse")
         still = held or self.feedback is Feedback.HELD
-        z, gap, current, decay = (
-            self._z_nm(), self._gap_nm(), self._current_a(), self.tip.decay_per_nm,
-        )  # fmt: skip
+        z, gap, current = self._z_nm(), self._gap_nm(), self._current_a()
+        decay = self.tip.decay_per_nm
         lift = max(gap - self._tunnel_gap_nm(), 0.0)
         self._apply(self._laws.pulse(self.tip, bias_v, width_s, lift, not still))
         shape = PulseShape(width_s, (self.bias_v, bias_v), decay)
@@ -152,27 +154,22 @@ class World(Rig):
         self._held_nm = start + (lift_m - depth_m) / NM
         self._pressed_nm = max(penetration, 0.0)
         self.time_s += lift_time_s
-        ramp = Ramp(
-            start_nm=start,
-            depth_nm=depth_m / NM,
-            lift_nm=lift_m / NM,
-            times_s=(average_s, approach_time_s, dwell_s, lift_time_s),
-            biases_v=(self.bias_v, contact_bias_v),
-            gap_nm=gap,
-            contact_depth_nm=self.latents.contact_depth_nm(gap),
-            gap_after_nm=self._gap_nm(),
-        )
+        contact, gap_after = self.latents.contact_depth_nm(gap), self._gap_nm()
         if restore_feedback:
             self.set_feedback(True)
         else:
             self._touch()
+        depths = depth_m / NM, lift_m / NM
+        times = average_s, approach_time_s, dwell_s, lift_time_s
+        biases = self.bias_v, contact_bias_v
+        ramp = Ramp(start, *depths, times, biases, gap, contact, gap_after)
         return self._recorder.indentation(ramp, old)
 
     def averaged_z_m(self, seconds: float) -> float:
         """Average the height over ``seconds`` (m)."""
         self.advance(seconds)
         rest, switched = self._contact_nm()
-        wander = duty(self.tip.flicker) * (switched - rest)
+        wander = self.tip.duty * (switched - rest)
         return (self._z_nm() + wander + self._noise.reading_nm * self._actions.normal()) * NM
 
     def apply(self, action: Action) -> Outcome:
@@ -200,12 +197,11 @@ class World(Rig):
         self._need_feedback()
         self._need_reach(settings)
         self._scans += 1
-        self.set_bias(settings.at.bias_v)
-        self.set_setpoint(settings.at.setpoint_a)
+        self.tunnel(settings.at)
         self.move(*_line_start(settings, 0), self.preset.controller.move_nm_per_s * NM)
         self.scanning = True
         try:
-            yield from self._scan(settings, self._scan_seed + self._scans * 0x9E3779B9)
+            yield from self._scan(settings, self._scan_seed + self._scans * SCAN_STRIDE)
         finally:
             self.scanning = False
 
@@ -256,7 +252,11 @@ class World(Rig):
         x, y = self._junction.origin_nm
         stride = law.lateral_step_nm.draw(self._dynamics)
         self._junction.origin_nm = (x + x_steps * stride, y + y_steps * stride)
-        self._steps_to_go += int(self._dynamics.poisson(law.backlash_steps))
+        if clear:
+            self._steps_to_go += int(self._dynamics.poisson(law.backlash_steps))
+        else:
+            # Dragged along, the tip ends up somewhere in reach of the new place.
+            self._land(self._dynamics)
 
 
 def _line_start(settings: ScanSettings, index: int) -> tuple[float, float]:

@@ -79,15 +79,6 @@ class NanonisConnection:
                 body = await self._exchange(layout, frame, timeout_s)
             return self._decode(layout, body)
 
-    async def open(self) -> None:
-        """Connect now rather than at the first call.
-
-        Raises:
-            ConnectionFailed: nobody answers there.
-        """
-        async with self._turn:
-            await self._connected()
-
     async def close(self) -> None:
         """Close the connection; a later call would open a new one."""
         async with self._turn:
@@ -113,11 +104,11 @@ class NanonisConnection:
                 _, link = await asyncio.get_running_loop().create_connection(
                     lambda: _Link(where), self.host, self.port
                 )
-        except OSError as error:  # TimeoutError is one
+        except (OSError, UnicodeError) as error:  # of a host that cannot be a host's name
             raise ConnectionFailed(
-                f"no Nanonis controller answers at {where} ({error or 'time-out'}); check that "
-                "its software runs, that its TCP programming interface has this port, and that "
-                "no other program holds it"
+                f"no Nanonis controller answers at {where} ({str(error) or 'time-out'}); check "
+                "that its software runs, that its TCP programming interface has this port, and "
+                "that no other program holds it"
             ) from None
         self._link = link
         return link
@@ -163,7 +154,7 @@ class _Link(asyncio.Protocol):
         self._chunks, self._received, self._expected = [], 0, 0
         self._reply = self._loop.create_future()
         self._set_deadline(self._loop.time() + timeout_s)
-        self._transport.write(frame)
+        self._transport.write(frame)  # in one piece: some controllers read only once
         try:
             return await self._reply
         finally:
@@ -200,6 +191,7 @@ class _Link(asyncio.Protocol):
         if self._reply is None or self._reply.done():
             self.abort()
             return
+        # Pictures come in many pieces; they are put together once, not with every piece.
         self._chunks.append(data)
         self._received += len(data)
         try:

@@ -38,14 +38,10 @@ async def coarse_move(rig: Rig, action: CoarseMove) -> Outcome:
     away = rig.session.options.retract_direction
     await _count(rig)  # without a step counter nothing is moved
     await rig.z.withdraw()
-    try:
+    async with rig.session.stopping("Motor.StopMove"):
         await _retract(rig, away, action.retract_steps)
         await _sideways(rig, MotorDirection.X_PLUS, MotorDirection.X_MINUS, action.x_steps)
         await _sideways(rig, MotorDirection.Y_PLUS, MotorDirection.Y_MINUS, action.y_steps)
-    except BaseException:
-        with suppress(InstrumentError):
-            await rig.session.call("Motor.StopMove")
-        raise
     return Outcome(started_s, rig.session.clock.now())
 
 
@@ -64,6 +60,9 @@ async def approach(rig: Rig, action: Approach) -> Outcome:
         await _reach_contact(rig, action)
         rig.retracted_steps = 0
         await _settle(rig, action)
+    except ApproachFailed:
+        await rig.z.withdraw()
+        raise
     except BaseException:
         # Also when the caller gives up waiting: the motor must not go on by itself.
         with suppress(InstrumentError):

@@ -150,7 +150,7 @@ class TraceRecorder:
                 "actions leave no traces: no TCP logger at %s:%d (%s)",
                 self._session.host,
                 self._port,
-                error or "time-out",
+                str(error) or "time-out",
             )
             return
         self.available = await self._session.probe("TCPLog.StatusGet") is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 
 from drivers.actions import (
     Action,
@@ -22,7 +23,7 @@ from drivers.nanonis.bias import WorkingPoint
 from drivers.nanonis.coarse import approach, coarse_move
 from drivers.nanonis.codes import Switch
 from drivers.nanonis.logger import TraceRecorder
-from drivers.nanonis.options import DEFAULT_PORT, LOGGER_OFFSET, read_options
+from drivers.nanonis.options import LOGGER_OFFSET, first_port, read_options
 from drivers.nanonis.rig import Rig
 from drivers.nanonis.scanning import expect_no_scan, scan_lines
 from drivers.nanonis.session import CURRENT, Session, X, Y, Z
@@ -122,11 +123,10 @@ class NanonisMicroscope:
         Raises:
             InstrumentError: something could not be put back; the connections are closed anyway.
         """
-        try:
-            await self._rig.point.restore()
-            await self._rig.settings.give_back_all()
-        finally:
-            await self._rig.session.close()
+        async with AsyncExitStack() as last_first:
+            last_first.push_async_callback(self._rig.session.close)
+            last_first.push_async_callback(self._rig.point.restore)
+            last_first.push_async_callback(self._rig.settings.give_back_all)
 
     async def _perform(self, action: Action) -> Outcome:
         match action:
@@ -160,7 +160,7 @@ async def open_nanonis(address: Address) -> NanonisMicroscope:
         InstrumentError: the controller fails while being asked.
     """
     options = read_options(address)
-    port = address.port or DEFAULT_PORT
+    port = first_port(address)
     session = Session(address.host, port, options)
     try:
         await session.open()

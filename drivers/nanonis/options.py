@@ -70,6 +70,21 @@ class NanonisOptions(BaseModel):
         return MotorDirection.Z_PLUS if self.z_retract == "Z+" else MotorDirection.Z_MINUS
 
 
+def first_port(address: Address) -> int:
+    """The first of the controller's four ports.
+
+    Raises:
+        ConfigError: the ports that follow it, up to the logger's, do not exist.
+    """
+    port = DEFAULT_PORT if address.port is None else address.port
+    if not 0 < port < 65536 - LOGGER_OFFSET:
+        raise ConfigError(
+            f"port {port} of {address.text!r} cannot be the first of a Nanonis controller's; "
+            f"expected one from 1 to {65535 - LOGGER_OFFSET}, usually {DEFAULT_PORT}"
+        )
+    return port
+
+
 def read_options(address: Address) -> NanonisOptions:
     """The options of a Nanonis address.
 

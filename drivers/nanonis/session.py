@@ -7,7 +7,8 @@ instrument has done something. The fourth is never opened: it is kept for the em
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from drivers.clock import ScaledClock
@@ -147,6 +148,17 @@ class Session:
                 return False
             await self.pause(every_s)
         return True
+
+    @asynccontextmanager
+    async def stopping(self, name: str) -> AsyncGenerator[None]:
+        """Send the command ``name``, which stops something, if the context fails or is left."""
+        try:
+            yield
+        except BaseException:
+            # What was started must not go on when nobody waits for it any more.
+            with suppress(InstrumentError):
+                await self.call(name)
+            raise
 
     async def _send(
         self, connection: NanonisConnection, name: str, wait_s: float, values: dict[str, Any]

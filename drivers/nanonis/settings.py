@@ -6,7 +6,7 @@ import math
 from enum import IntEnum
 from typing import Any
 
-from drivers.errors import InstrumentError
+from drivers.errors import CommandFailed, InstrumentError
 from drivers.nanonis.codes import to_set
 from drivers.nanonis.commands import lookup
 from drivers.nanonis.session import Session
@@ -71,9 +71,22 @@ class Settings:
         del self._borrowed[group]
 
     async def give_back_all(self) -> None:
-        """Put back everything that is still borrowed."""
+        """Put back everything that is still borrowed.
+
+        Raises:
+            InstrumentError: the controller refused something; all the rest was put back.
+        """
+        refusals = []
         for group in tuple(self._borrowed):
-            await self.give_back(group)
+            try:
+                await self.give_back(group)
+            except CommandFailed as error:
+                refusals.append(f"{group}: {error}")
+        if refusals:
+            raise InstrumentError(
+                f"not everything is as the operator had it ({'; '.join(refusals)}); "
+                "set these by hand"
+            )
 
 
 def _as_written(field: Field, old: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever the field holds

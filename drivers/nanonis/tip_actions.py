@@ -88,9 +88,9 @@ async def move_to(rig: Rig, action: MoveTo) -> Outcome:
     await rig.settings.borrow("FolMe.Speed", speed_m_per_s=action.speed_m_per_s, custom=Switch.ON)
     x_m, y_m = await session.signals(X, Y)
     distance_m = math.hypot(action.x_m - x_m, action.y_m - y_m)
-    await session.block(
-        "FolMe.XYPosSet", distance_m / action.speed_m_per_s, x_m=action.x_m, y_m=action.y_m, wait=1
-    )
+    move_s = distance_m / action.speed_m_per_s
+    async with session.stopping("FolMe.Stop"):
+        await session.block("FolMe.XYPosSet", move_s, x_m=action.x_m, y_m=action.y_m, wait=1)
     found = await session.read("FolMe.XYPosGet", wait_newest=1)
     if math.hypot(action.x_m - found["x_m"], action.y_m - found["y_m"]) > _ARRIVED_M:
         raise InstrumentError(

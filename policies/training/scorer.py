@@ -37,6 +37,7 @@ def train(seed: int, scans: int, epochs: int, out: Path) -> Manifest:
         out: weights file; the manifest goes beside it.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    preset = load_preset(PRESET)
     with _progress() as progress:
         examples = _render(seed, scans, progress)
         held = max(1, int(scans * HELD_OUT))
@@ -48,7 +49,6 @@ def train(seed: int, scans: int, epochs: int, out: Path) -> Manifest:
     labels = torch.from_numpy(test.labels)
     temperature = _temperature(logits, labels)
     metrics = _metrics(torch.sigmoid(logits / temperature).numpy(), test.labels)
-    preset = load_preset(PRESET)
     return write_weights(
         out,
         network.state_dict(),
@@ -106,7 +106,7 @@ def _fit(
                 logits = network(pictures, numbers)
             loss = binary_cross_entropy_with_logits(logits.float(), labels)
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
             progress.update(bar, advance=1, description=f"training, loss {loss.item():.3f}")
@@ -154,17 +154,16 @@ def _temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
 
 def _metrics(probabilities: NDArray[np.float32], labels: NDArray[np.float32]) -> dict[str, float]:
     names = ["good", *(state.value for state in TipState)]
-    areas = {
-        f"auc_{name}": round(_auc(probabilities[:, column], labels[:, column] > 0.5), 4)
-        for column, name in enumerate(names)
-    }
-    return {**areas, "share_good": round(float(labels[:, 0].mean()), 4)}
+    metrics = {"share_good": round(float(labels[:, 0].mean()), 4)}
+    for column, name in enumerate(names):
+        positive = labels[:, column] > 0.5
+        if positive.any() and not positive.all():
+            metrics[f"auc_{name}"] = round(_auc(probabilities[:, column], positive), 4)
+    return metrics
 
 
 def _auc(scores: NDArray[np.float32], positive: NDArray[np.bool_]) -> float:
     """Chance that a positive scores higher than a negative: area under the ROC curve."""
-    if positive.all() or not positive.any():
-        return float("nan")
     order = np.argsort(scores, kind="stable")
     ranks = np.empty(len(scores))
     ranks[order] = np.arange(1, len(scores) + 1)

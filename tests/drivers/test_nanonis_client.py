@@ -325,7 +325,6 @@ async def test_nobody_there_is_said_with_the_address_and_what_to_check():
 
 async def test_requests_leave_without_delay():
     """On a real socket: asyncio has switched Nagle's algorithm off."""
-    seen: list[int] = []
 
     class Spy(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -337,15 +336,18 @@ async def test_requests_leave_without_delay():
     loop = asyncio.get_running_loop()
     listener = await loop.create_server(Spy, "127.0.0.1", 0)
     connection = NanonisConnection("127.0.0.1", listener.sockets[0].getsockname()[1])
-    await connection.open()
-    link = connection._link
-    sock = link._transport.get_extra_info("socket")
-    seen.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
     assert await connection.call("FolMe.SpeedGet") == {"speed_m_per_s": 1.0, "custom": Switch.ON}
+    sock = connection._link._transport.get_extra_info("socket")
+    no_delay = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     await connection.close()
     listener.close()
     await listener.wait_closed()
-    assert seen != [0]
+    assert no_delay != 0
+
+
+async def test_a_host_that_cannot_be_one_is_not_reached():
+    with pytest.raises(ConnectionFailed, match="no Nanonis controller"):
+        await NanonisConnection("a..b", 6501).call("Bias.Get")
 
 
 @pytest.mark.parametrize("values", [{}, {"bias_v": "x"}, {"bias": 1.0}])

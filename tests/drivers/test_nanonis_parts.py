@@ -16,7 +16,7 @@ from drivers.nanonis.codes import MotorDirection
 from drivers.nanonis.height import Height, jump_m
 from drivers.nanonis.lines import LineCollector
 from drivers.nanonis.logger import LogFrame, LogParser
-from drivers.nanonis.options import read_options
+from drivers.nanonis.options import first_port, read_options
 from drivers.registry import Address
 from drivers.scan import Frame, ScanSettings
 
@@ -48,8 +48,22 @@ def test_drift_is_not_taken_for_a_jump(drift_m_per_s: float, jump: float):
     assert jump_m(before, after) == pytest.approx(jump, abs=1e-15)
 
 
+def test_noise_is_not_taken_for_drift():
+    rng = np.random.default_rng(5)
+    times = np.linspace(0, 0.5, 25)
+    jumps = []
+    for _ in range(200):
+        # Slow noise: every reading resembles the last.
+        noise = np.cumsum(rng.normal(0, 3e-12, 50))
+        noise -= noise.mean()
+        before, after = Height.fit(times, noise[:25]), Height.fit(times + 5, noise[25:])
+        jumps.append(jump_m(before, after))
+    assert np.median(np.abs(jumps)) < 30e-12
+
+
 def test_a_height_at_one_moment_has_no_drift():
-    assert Height.fit([1.0, 1.0], [1e-9, 3e-9]) == Height(pytest.approx(2e-9), 0.0, 1.0)
+    height = Height.fit([1.0, 1.0, 1.0], [1e-9, 2e-9, 3e-9])
+    assert (height.z_m, height.drift_m_per_s) == (pytest.approx(2e-9), 0.0)
 
 
 def settings(direction: str = "down", lines: int = 3) -> ScanSettings:
@@ -193,6 +207,17 @@ def test_the_direction_away_from_the_sample_is_never_guessed():
 def test_wrong_options_are_named(query: str):
     with pytest.raises(ConfigError, match=query.split("=")[0]):
         options(query)
+
+
+@pytest.mark.parametrize("port", [0, 65447])
+def test_a_port_without_room_for_the_others_is_refused(port: int):
+    with pytest.raises(ConfigError, match="usually 6501"):
+        first_port(Address.parse(f"nanonis://host:{port}"))
+
+
+def test_the_first_port_is_6501_unless_said_otherwise():
+    assert first_port(Address.parse("nanonis://host")) == 6501
+    assert first_port(Address.parse("nanonis://host:65446")) == 65446
 
 
 @pytest.mark.parametrize("text", ["nanonis:somewhere", "nanonis://", "nanonis://host/path"])

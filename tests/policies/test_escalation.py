@@ -7,23 +7,24 @@ import pytest
 
 from drivers import Frame, Indentation, Outcome, Pulse, Trace, TunnellingPoint
 from policies.conditioner import EscalationRule
-from policies.conditioner.rules.escalation import EscalationSettings, made_contact
+from policies.conditioner.rules.escalation import EscalationSettings, contact_depth_m
 from policies.episode import Acted, Event, Looked
 from policies.report import TipReport, TipState
 
 AT = TunnellingPoint(bias_v=0.5, setpoint_a=50e-12)
 FRAME = Frame(x_m=0, y_m=0, width_m=24e-9, height_m=24e-9)
-SETTINGS = EscalationSettings(
-    first_depth_nm=1.0,
-    depth_step_nm=0.5,
-    last_depth_nm=2.0,
-    tries_per_depth=2,
-    first_pulse_v=3.0,
-    pulse_step_v=1.0,
-    last_pulse_v=4.0,
-    dirty=0.5,
+RULE = EscalationRule(
+    AT,
+    EscalationSettings(
+        first_depth_nm=1.0,
+        search_step_nm=0.5,
+        last_depth_nm=2.0,
+        penetrations_nm=(0.25, 0.75),
+        tries=2,
+        dirty_looks=2,
+        pulses_v=(3.0, 4.0),
+    ),
 )
-RULE = EscalationRule(AT, SETTINGS)
 
 
 def looked(trouble: TipState) -> Looked:
@@ -31,15 +32,17 @@ def looked(trouble: TipState) -> Looked:
     return Looked(FRAME, TipReport(0.1, states, 96), None, 0.0)
 
 
-def outcome(current_a: float | None = None, jump_m: float | None = None) -> Outcome:
-    trace = None
-    if current_a is not None:
-        currents = np.array([1e-12, current_a], np.float32)
-        trace = Trace(np.arange(2.0), currents, np.zeros(2, np.float32))
-    return Outcome(0.0, 1.0, z_jump_m=jump_m, trace=trace)
+def traced(contact_nm: float | None) -> Outcome:
+    """An indentation of 2 nm in five samples that met the metal at ``contact_nm``, or nowhere."""
+    depths = np.array([0.0, 0.5, 1.0, 1.5, 2.0])
+    met = depths >= (np.inf if contact_nm is None else contact_nm)
+    current = np.where(met, -1e-8, -5e-11).astype(np.float32)
+    z = (30 - depths).astype(np.float32) * np.float32(1e-9)
+    return Outcome(0.0, 1.0, trace=Trace(np.arange(5.0), current, z))
 
 
-def ladder(trouble: TipState, result: Outcome, turns: int) -> list[float]:
+def ladder(trouble: TipState, outcome: Outcome, turns: int) -> list[float]:
+    """Depths (nm) or heights (V) that the rule proposes while nothing but ``outcome`` happens."""
     history: list[Event] = []
     values = []
     for _ in range(turns):
@@ -47,38 +50,42 @@ def ladder(trouble: TipState, result: Outcome, turns: int) -> list[float]:
         action = RULE.propose(history).action
         assert isinstance(action, Indentation | Pulse)
         if isinstance(action, Indentation):
-            values.append(action.depth_m * 1e9)
             assert action.lift_m >= action.depth_m
+            values.append(action.depth_m * 1e9)
         else:
             values.append(action.bias_v)
-        history.append(Acted(action, 0.0, 0.0, result))
+        history.append(Acted(action, 0.0, 0.0, outcome))
     return values
 
 
 def test_goes_deeper_while_nothing_happens_and_starts_again() -> None:
-    depths = ladder(TipState.BLUNT, outcome(current_a=1e-11), 5)
-    assert depths == pytest.approx([1.0, 1.5, 2.0, 1.0, 1.5])
+    assert ladder(TipState.BLUNT, traced(None), 5) == pytest.approx([1.0, 1.5, 2.0, 1.0, 1.5])
 
 
-def test_stays_a_while_at_a_depth_that_works() -> None:
-    depths = ladder(TipState.DOUBLE, outcome(current_a=1e-8), 5)
-    assert depths == pytest.approx([1.0, 1.0, 1.5, 1.5, 2.0])
+def test_counts_depths_from_the_contact_once_it_is_known() -> None:
+    depths = ladder(TipState.DOUBLE, traced(0.5), 6)
+    assert depths == pytest.approx([1.0, 0.75, 0.75, 1.25, 1.25, 0.75], abs=1e-6)
 
 
-def test_pulses_a_dirty_tip_with_alternating_sign() -> None:
-    pulses = ladder(TipState.CONTAMINATED, outcome(), 6)
-    assert pulses == [3.0, -3.0, 4.0, -4.0, 3.0, -3.0]
+def test_pulses_a_tip_that_stays_dirty_with_alternating_sign() -> None:
+    values = ladder(TipState.CONTAMINATED, traced(None), 10)
+    assert values[1::2] == [3.0, -3.0, 4.0, -4.0, 3.0]
+    assert values[::2] == pytest.approx([1.0, 1.5, 2.0, 1.0, 1.5])
 
 
 @pytest.mark.parametrize(
-    ("result", "contact"),
+    ("outcome", "depth_nm"),
     [
-        (outcome(current_a=-8e-9), True),
-        (outcome(current_a=1e-10, jump_m=1e-9), False),
-        (outcome(jump_m=-0.2e-9), True),
-        (outcome(jump_m=5e-12), False),
-        (outcome(), False),
+        (traced(1.5), 1.5),
+        (traced(None), None),
+        (Outcome(0.0, 1.0, z_jump_m=-0.2e-9), 1.2),
+        (Outcome(0.0, 1.0, z_jump_m=5e-12), None),
+        (Outcome(0.0, 1.0), None),
     ],
 )
-def test_contact_is_read_from_the_trace_or_else_the_jump(result: Outcome, contact: bool) -> None:
-    assert made_contact(result) is contact
+def test_contact_is_read_from_the_trace_or_else_the_jump(
+    outcome: Outcome, depth_nm: float | None
+) -> None:
+    dip = Indentation(at=AT, depth_m=1.2e-9, lift_m=3e-9)
+    depth_m = contact_depth_m(dip, outcome)
+    assert depth_m == (None if depth_nm is None else pytest.approx(depth_nm * 1e-9, rel=1e-4))
