@@ -96,6 +96,7 @@ class Conditioning:
     ) -> Change:
         """A voltage pulse of sample bias ``bias_v``."""
         law = self._preset.pulse
+        # Which polarity moves material depends on the tip, and nobody knows beforehand.
         right_way = bias_v * self._latents.polarity > 0
         volts = abs(bias_v) * (1.0 if right_way else law.wrong_polarity)
         threshold = self._pulse_threshold(tip, width_s, lift_nm, feedback_on)
@@ -107,6 +108,7 @@ class Conditioning:
             1 - math.exp(-law.clean_offset - law.clean_per_v * over)
         ):
             tip = self._cleaned(tip)
+        # What a pulse just above threshold moves are asperities; more melts the apex.
         changed = self._mildly(tip) if over < law.strong_v else self._strongly(tip, over)
         return Change(replace(changed, gentle_dips=0), self._pulse_marks(over))
 
@@ -114,6 +116,7 @@ class Conditioning:
         """An indentation that gets ``penetration_nm`` past first contact, or stays short of it."""
         law = self._preset.dip
         if penetration_nm <= 0:
+            # The field and the attraction of a near miss can still pull an adsorbate off.
             if tip.termination is Termination.WEAK and self._happens(law.touch_desorbs):
                 tip = self._cleaned(tip)
             return Change(tip, [])
@@ -126,6 +129,7 @@ class Conditioning:
         law = self._preset.changes
         rate = self._latents.change_per_frame / law.frame_lines
         rate *= 1.0 if tip.stable else law.unstable_factor
+        # Debris and step bunches in the way tear at the apex.
         rate *= law.rough_factor if corrugation_nm > law.rough_nm else 1.0
         if not self._happens(rate):
             return tip
@@ -146,6 +150,7 @@ class Conditioning:
     def crash(self, tip: Tip) -> Change:
         """The tip is driven into the sample."""
         change = self._plastic(tip, self._preset.marks.crash_depth_nm, 0.0, 0.0)
+        # Whatever came up from the sample sticks, and nothing sits firmly any more.
         ruined = self._terminated(replace(change.tip, stable=False), Termination.STRONG)
         return Change(ruined, change.marks)
 
@@ -173,6 +178,7 @@ class Conditioning:
         short = law.threshold_width_slope * math.log10(law.reference_width_s / width_s)
         far = law.threshold_lift_per_nm * max(lift_nm, 0.0)
         retracting = law.feedback_on_factor if feedback_on else 1.0
+        # A very sharp tip and a very long pulse cannot bring the threshold to nothing.
         factor = (1 + blunt) * (1 + short) * (1 + far) * retracting
         return self._latents.pulse_threshold_v * max(factor, 0.1)
 
@@ -222,7 +228,7 @@ class Conditioning:
         width += rng.exponential(law.mark_extra_nm)
         mound = self._happens(law.mound_share)
         height = law.mound_height_nm.draw(rng) if mound else -law.pit_depth_nm.draw(rng)
-        # A pit is narrower than a mound; half the marked diameter is two deviations.
+        # Pits are narrower than mounds; the marked diameter is four deviations of a mound.
         sigma = width / (4 if mound else 8)
         flatness = 4.0 if mound else 0.0
         core = Bump(
@@ -247,6 +253,7 @@ class Conditioning:
         touched = replace(tip, gentle_dips=tip.gentle_dips + 1)
         if not self._happens(law.atom_event):
             return Change(touched, [])
+        # Losing or gaining one atom changes by how much the others fall short.
         apexes = list(touched.apexes)
         if apexes:
             gap = max(apexes[0].gap_nm + law.atom_gap.draw(rng), 0.0)
@@ -274,6 +281,7 @@ class Conditioning:
         longer = 1 + law.dwell_gain_per_decade * math.log10(1 + 10 * dwell_s)
         gain = (law.coat_gain + law.coat_gain_per_nm * min(depth_nm, 2.0)) * longer
         coat = min(1.0, tip.coat + gain)
+        # Only gentle contact anneals; one deep push starts the count again.
         dips = tip.gentle_dips + 1 if depth_nm < law.anneal_depth * best else 0
         annealed = 1 - math.exp(-dips / law.anneal_count)
         coated = law.gap_bare_coat + (1 - law.gap_bare_coat) * coat
@@ -323,6 +331,7 @@ class Conditioning:
         """A mound below every apex that reached the sample; a crater where the push was deep."""
         law, rng = self._preset.dip, self._rng
         marks = []
+        # Minor apexes arrive later by their gap, and only if the push goes deep enough.
         touching = [(0.0, 0.0, 0.0), *((a.dx_nm, a.dy_nm, a.gap_nm) for a in tip.apexes)]
         for dx, dy, gap in touching:
             reached = depth_nm - gap
@@ -332,7 +341,7 @@ class Conditioning:
             contact = math.sqrt(2 * tip.radius_nm * reached)
             sigma = law.mound_sigma_nm + law.mound_sigma_contact * contact
             tall = sigma * rng.uniform(0.85, 1.0)
-            height *= math.exp(0.2 * rng.normal())
+            height *= math.exp(law.mound_scatter * rng.normal())
             marks.append(Bump(dx, dy, height, sigma, tall, rng.uniform(0, math.pi)))
         if depth_nm > law.crater_depth_nm:
             # What the crater lost is piled up around it.
@@ -341,7 +350,8 @@ class Conditioning:
             marks.append(Bump(0, 0, law.rim_height_nm, rim, rim * rng.uniform(0.75, 1.0), 0.0, 8.0))
             pit = law.rim_height_nm + law.crater_per_nm * depth_nm
             marks.append(Bump(0, 0, -pit, radius, radius, 0.0, 5.0))
-        reach = 0.5 * (3 + 3 * depth_nm)
+        # Half the diameter that operators keep clear of afterwards.
+        reach = law.debris_base_nm + law.debris_reach_per_nm * depth_nm
         return marks + self._debris(reach, law.debris_per_nm * depth_nm)
 
 

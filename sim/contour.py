@@ -35,6 +35,7 @@ class Contour:
             Termination.STRONG: preset.tunnelling.strong_halo,
         }[tip.termination]
         reach = _reach(tip) + preset.grid.margin_nm
+        # Neighbours within reach of the apexes and of the blur belong to what is seen.
         tile = sample.tile(box.grown(reach), spacing, halo)
         self.origin = tile.origin
         self.spacing = spacing
@@ -79,6 +80,7 @@ def _reach(tip: Tip) -> float:
 def _blur_weights(tip: Tip, spacing: float, relief_nm: float) -> Floats:
     """One side of the Gaussian of variance R / 2 kappa, out to where the relief hides the rest."""
     sigma = math.sqrt(tip.radius_nm / tip.decay_per_nm) / spacing
+    # A Gaussian cut at three deviations would cut the flanks of everything tall.
     depth = min(max(tip.decay_per_nm * relief_nm, 6.0), DEEPEST_WEIGHT)
     reach = max(math.ceil(sigma * math.sqrt(2 * depth)), 1)
     half = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2)
@@ -95,6 +97,7 @@ def _apex_rows(tip: Tip, spacing: float) -> tuple[Floats, int]:
     ]
     resting = len(rows)
     if tip.flicker:
+        # Being longer weighs all apexes up alike, so both sets stay one closed form.
         shift = tip.flicker.dx_nm / spacing, tip.flicker.dy_nm / spacing
         longer = math.exp(tip.decay_per_nm * tip.flicker.height_nm)
         rows += [(x + shift[0], y + shift[1], w * longer) for x, y, w in rows]

@@ -68,6 +68,7 @@ class Raster:
         self._times = np.stack([begins, turns], axis=1)
         both = np.stack([self._times, np.stack([turns, begins + settings.line_s], axis=1)], axis=2)
         x, y = _nominal(settings, lines, scene.motion.hysteresis)
+        # Drift and creep are straight over one pass to far below a pixel.
         offset = scene.motion.offset_nm(both)
         tilt = scene.sample.tilt
         height = tilt[0] * x + tilt[1] * y + offset[2] + scene.zero_nm
@@ -135,6 +136,7 @@ class Raster:
 
 def _contour(scene: Scene, settings: ScanSettings, x: Doubles, y: Doubles) -> Contour:
     grid = scene.preset.grid
+    # Finer than the pixels is waste, coarser than an adatom would lose it between points.
     pixel = settings.frame.width_m / NM / settings.pixels
     spacing = min(max(pixel, grid.finest_nm), grid.coarsest_nm)
     box = Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))

@@ -64,6 +64,7 @@ class Junction:
     def current_a(self, gap_nm: float, bias_v: float) -> float:
         """Current (A) across ``gap_nm``; contact conducts one quantum."""
         conductance = self.preset.tunnelling.contact_conductance_s
+        # More than one channel would be clipped by any preamplifier anyway.
         return conductance * bias_v * math.exp(-self.tip.decay_per_nm * max(gap_nm, 0.0))
 
     def apply(self, change: Change, place_nm: tuple[float, float]) -> None:
@@ -85,6 +86,7 @@ class Junction:
         )
 
     def _patch_at(self, place_nm: tuple[float, float]) -> Contour:
+        # Readings at rest come often; the patch lasts until tip, surface or place has changed.
         here = Box(*place_nm, *place_nm)
         patch = self._patch
         fresh = patch is not None and patch.tip is self.tip and patch.box.holds(here)

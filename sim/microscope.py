@@ -26,14 +26,14 @@ class SimulatedMicroscope:
     the world's time has come.
 
     Attributes:
-        name: what people read; says that it is simulated.
+        name: the address it answers to, ``sim:au111``.
         clock: instrument time.
         capabilities: all there are.
         world: the world inside.
     """
 
     def __init__(self, world: World, clock: Clock) -> None:
-        self.name = f"simulated {world.preset.name}"
+        self.name = f"sim:{world.preset.name}"
         self.clock = clock
         self.capabilities = frozenset(Capability)
         self.world = world
@@ -57,6 +57,7 @@ class SimulatedMicroscope:
                 await self._wait()
                 yield line
         finally:
+            # Whoever stops listening stops the scan, and the world knows at once.
             lines.close()
 
     async def perform(self, action: Action) -> Outcome:
@@ -71,6 +72,7 @@ class SimulatedMicroscope:
         try:
             return self.world.apply(action)
         finally:
+            # A failed approach has taken its time too.
             await self._wait()
 
     async def withdraw(self) -> None:
@@ -87,6 +89,7 @@ class SimulatedMicroscope:
         return self.world.true_state()
 
     def _catch_up(self) -> None:
+        # The world may be ahead of a clock that somebody else has not yet slept.
         behind = self.clock.now() - self.world.time_s
         if behind > 0:
             self.world.advance(behind)

@@ -49,6 +49,7 @@ class Motion:
     def moved(self, time_s: float, dx_nm: float, dy_nm: float, dz_nm: float) -> None:
         """The scanner was told to move at ``time_s``; it creeps after."""
         self._settle(time_s)
+        # At first the scanner falls short of its command, then it makes up for it.
         self._lag[:-1] -= self._creep * np.array([dx_nm, dy_nm, dz_nm])
 
     def landed(self, time_s: float, rng: np.random.Generator) -> None:
@@ -56,8 +57,10 @@ class Motion:
         self._settle(time_s)
         direction = rng.normal(size=3)
         direction /= np.linalg.norm(direction)
+        # The last exponential belongs to landings; the others are creep.
         self._lag[-1] += self._landing_nm.draw(rng) * direction
 
     def _settle(self, time_s: float) -> None:
+        # Exponentials forget when they began, so all earlier moves fit in one row each.
         self._lag *= np.exp(-(time_s - self._since) / self._tau)[:, None]
         self._since = time_s

@@ -45,11 +45,13 @@ class NoiseLevels:
 
     def slow_step(self, dt_s: float) -> tuple[float, float]:
         """Memory and kick per sample of the slow (Ornstein-Uhlenbeck) noise."""
+        # Exact for any step: the deviation does not depend on the pixel time.
         memory = math.exp(-dt_s / self._slow_s)
         return memory, self._slow * math.sqrt(1 - memory**2)
 
     def tables(self, pixels: int, dts_s: tuple[float, float]) -> Floats:
         """Sine and cosine of each tone along both passes, shape (2, tones, 2, pixels)."""
+        # Sines are worked out once per scan; lines only turn them by their phase.
         steps = np.outer(dts_s, np.arange(pixels))
         angle = 2 * math.pi * self.tones[:, 0][None, :, None] * steps[:, None, :]
         return np.stack([np.sin(angle), np.cos(angle)], axis=2).astype(np.float32)

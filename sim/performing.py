@@ -86,6 +86,7 @@ def _indentation(world: World, action: Indentation) -> Outcome:
         action.average_s,
         action.restore_feedback,
     )
+    # Without feedback there is no height to compare with.
     if not action.restore_feedback:
         return Outcome(started, world.time_s, z_before_m=before, trace=trace)
     world.advance(world.preset.controller.settle_s)
@@ -110,6 +111,7 @@ def _approach(world: World, action: Approach) -> None:
             raise ApproachFailed(f"no tunnelling contact within {action.timeout_s:g} s")
     else:
         raise ApproachFailed(f"no tunnelling contact within {action.max_steps} steps")
+    # An approach ends when the piezo has come to rest: before that scans shear.
     landed = world.time_s
     while abs(world.drift_m_per_s()) > action.max_drift_m_per_s:
         if world.time_s - landed > action.settle_timeout_s:

@@ -225,6 +225,7 @@ class DipLaw(Block):
     mound_height_nm: Positive
     mound_per_nm: NotNegative
     mound_limit_nm: Positive
+    mound_scatter: NotNegative
     mound_sigma_nm: Positive
     mound_sigma_contact: NotNegative
     crater_depth_nm: Positive
@@ -232,6 +233,8 @@ class DipLaw(Block):
     crater_rim: Positive
     rim_height_nm: NotNegative
     debris_per_nm: NotNegative
+    debris_base_nm: NotNegative
+    debris_reach_per_nm: NotNegative
     neck_per_nm: NotNegative
     atom_area_nm2: Positive
 

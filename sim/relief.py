@@ -16,10 +16,11 @@ from sim.kernels import DEEPEST, ONE, Doubles, Floats, f32, fast_exp, hash32, u3
 
 # Slow fields (meander, wander) are computed at every NODE-th point and drawn straight in between.
 NODE = 16
+# Places per cell where an adatom may sit; more would be closer to Poisson, and slower.
 SLOT = 4
 
 
-@njit(inline="always")
+@njit(inline="always", cache=True)
 def cell_hash(seed: int, i: int, j: int, k: int) -> np.uint32:
     """Well-mixed bits of draw ``k`` in cell (i, j)."""
     h = hash32(u32(seed) ^ u32(i) * u32(0x9E3779B1))
@@ -27,7 +28,7 @@ def cell_hash(seed: int, i: int, j: int, k: int) -> np.uint32:
     return hash32(h ^ u32(k) * u32(0xC2B2AE3D))
 
 
-@njit(inline="always")
+@njit(inline="always", cache=True)
 def cell_uniform(seed: int, i: int, j: int, k: int) -> float:
     """Uniform number in 0..1 of draw ``k`` in cell (i, j)."""
     return cell_hash(seed, i, j, k) * (1.0 / 4294967296.0)
@@ -74,7 +75,8 @@ def draw_terraces(
     nodes = nx // NODE + 2
     distance = np.empty(nodes)
     sharp = f32(1.0 / edge_nm)
-    wide = 12.0 * edge_nm
+    # Where the logistic edge has become flat to a millionth of a layer.
+    wide = 14.0 * edge_nm
     for j in range(ny):
         row = level[j]
         for s in range(edges.shape[0]):
@@ -112,6 +114,7 @@ def ridges(turn: np.float32, parity: np.float32, d: np.float32, shape: Floats) -
     odd = (whole + parity) * half
     sign = ONE - f32(4) * (odd - f32(np.floor(odd)))
     far = ONE - np.abs(d)
+    # Lorentzians rather than Gaussians: no exponential per point, and nobody can tell.
     near2 = ONE / (ONE + f32(45) * d * d)
     far2 = ONE / (ONE + f32(45) * far * far)
     # Elbows pinch every second pair and bulge the others.
@@ -229,7 +232,8 @@ def draw_bumps(
     ny, nx = height.shape
     for f in range(bumps.shape[0]):
         x, y, top, wide, tall, angle, flat = bumps[f]
-        reach = 4.2 * max(wide, tall)
+        # Beyond this a bump is below a femtometre.
+        reach = 6.0 * max(wide, tall)
         i0 = max(0, int((x - reach - origin[0]) / spacing))
         i1 = min(nx, int((x + reach - origin[0]) / spacing) + 2)
         j0 = max(0, int((y - reach - origin[1]) / spacing))

@@ -56,7 +56,7 @@ class Rig:
         self._dynamics, setup, self._actions, self._readings, first = (
             np.random.default_rng([seed, stream]) for stream in (2, 3, 4, 5, 6)
         )
-        self._scan_seed, self._scans = int(setup.integers(2**32)), 0
+        self._scan_seed, self._scans = (seed, 7), 0
         self.latents = Latents.draw(setup, preset)
         self._noise = NoiseLevels(preset, setup)
         if tip is None:
@@ -88,6 +88,7 @@ class Rig:
 
     def read_z_m(self) -> float:
         """A reading of the height (m), with noise and with what the apex does just now."""
+        # The telegraph has no memory between readings: they are far apart in its terms.
         z = self._z_nm()
         if self.feedback is Feedback.ON and self._readings.uniform() < self.tip.duty:
             rest, switched = self._contact_nm()
@@ -153,6 +154,7 @@ class Rig:
     def set_bias(self, bias_v: float) -> None:
         """Set the bias (V); under feedback, next to no bias drives the tip into the sample."""
         self.bias_v = bias_v
+        # No gap carries the setpoint: the feedback pushes on until it meets metal.
         if self.feedback is Feedback.ON and self._tunnel_gap_nm() <= 0:
             self._apply(self._laws.crash(self.tip))
 

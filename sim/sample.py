@@ -27,7 +27,6 @@ from sim.relief import (
 
 #: Size of the cells that adatoms are scattered in.
 ADATOM_CELL_NM = 8.0
-ADATOM_REACH_NM = 3.0
 
 
 class Bump(NamedTuple):
@@ -138,6 +137,7 @@ class Sample:
             self._ridge_shape,
         )
         draw_bumps(height, origin, spacing, self._adatoms(area), halo)
+        # Marks are metal like the terrace: an adsorbate on the tip sees no moat around them.
         draw_bumps(height, origin, spacing, self._marks_in(area), 0.0)
         return Tile(height, origin, spacing)
 
@@ -184,6 +184,7 @@ class Sample:
     def _level(self, k: int) -> int:
         """Height of the ``k``-th terrace in layers, relative to an arbitrary one."""
         steps = self._preset.steps
+        # Rounding a jittered ramp gives levels without adding up steps from the origin.
         return math.floor(steps.trend * k + steps.jitter * cell_uniform(self._seed, k, 0, 0))
 
     def _edges(self, area: Box) -> tuple[int, Doubles]:
@@ -203,6 +204,7 @@ class Sample:
 
     def _edge(self, k: int, rise: int) -> list[float]:
         steps = self._preset.steps
+        # Each edge has a generator of its own, so that it is the same from every side.
         rng = np.random.default_rng([self._seed, k + 2**31])
         place = k + 0.5 + steps.position_jitter * rng.uniform(-0.5, 0.5)
         return [
@@ -218,7 +220,7 @@ class Sample:
 
     def _adatoms(self, area: Box) -> Doubles:
         adatoms = self._preset.adatoms
-        near = area.grown(ADATOM_REACH_NM)
+        near = area.grown(6 * max(adatoms.sigma_nm.b, adatoms.cluster_sigma_nm.b))
         low = (math.floor(near.x0 / ADATOM_CELL_NM), math.floor(near.y0 / ADATOM_CELL_NM))
         high = (math.floor(near.x1 / ADATOM_CELL_NM), math.floor(near.y1 / ADATOM_CELL_NM))
         chance = adatoms.per_nm2 * ADATOM_CELL_NM**2 / SLOT
@@ -245,7 +247,7 @@ class Sample:
 
     def _marks_in(self, area: Box) -> Doubles:
         marks = self._marks
-        reach = 5 * np.maximum(marks[:, 3], marks[:, 4])
+        reach = 6 * np.maximum(marks[:, 3], marks[:, 4])
         near = (marks[:, 0] > area.x0 - reach) & (marks[:, 0] < area.x1 + reach)
         near &= (marks[:, 1] > area.y0 - reach) & (marks[:, 1] < area.y1 + reach)
         return marks[near]

@@ -105,6 +105,7 @@ def draw_apexes(
     """Minor apexes with exponential gaps; blunt tips have theirs farther out."""
     law = preset.apexes
     gaps = sorted(rng.exponential(mean_gap_nm, law.minor_count))
+    # The shoulders of a blunt apex lie far out, so do the asperities on them.
     bluntness = math.log(radius_nm / law.min_radius_nm) / math.log(
         law.max_radius_nm / law.min_radius_nm
     )
@@ -173,6 +174,7 @@ def steadied(rng: np.random.Generator, preset: Preset, tip: Tip, stable: bool) -
             dy_nm=shift * math.sin(angle),
         )
         return replace(tip, stable=False, flicker=flicker)
+    # An adsorbate hops even on a firm apex: short spikes, not whole lines.
     if tip.clean:
         return replace(tip, stable=True, flicker=None)
     spikes = Flicker(

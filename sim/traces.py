@@ -79,6 +79,7 @@ class Recorder:
         bottom = ramp.start_nm - ramp.depth_nm
         top = bottom + ramp.lift_nm
         z = np.interp(time, marks, [ramp.start_nm, ramp.start_nm, bottom, bottom, top])
+        # The tip changes when it breaks loose, so the way up belongs to the new one.
         leaving = time > marks[3]
         conductance = self._conductance(ramp, tip, z, leaving)
         bias = np.where(time < average, *ramp.biases_v)
@@ -119,6 +120,7 @@ class Recorder:
         """
         time = self._times(2 * LEAD_S + pulse.width_s)
         rest, peak = pulse.biases_v
+        # A bias of nothing has no logarithm; below a millivolt the feedback is lost anyway.
         ratio = max(abs(peak), 1e-3) / max(abs(rest), 1e-3)
         stretch = math.log(ratio) / pulse.decay_per_nm
         inside = np.clip(time - LEAD_S, 0.0, pulse.width_s)

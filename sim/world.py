@@ -23,9 +23,6 @@ from sim.performing import perform
 from sim.rig import Rig
 from sim.traces import PulseShape, Ramp
 
-#: Keeps the noise counters of neighbouring scans apart.
-SCAN_STRIDE = 0x3C6EF372
-
 
 class World(Rig):
     """A simulated STM: everything that can be done with the rig.
@@ -91,8 +88,10 @@ class World(Rig):
         self.time_s += self.preset.landing.step_s
         if self._steps_to_go > 0:
             self._steps_to_go -= 1
+            # Until the surface is met the motor still counts as retracted.
             self.retracted_steps = max(self.retracted_steps - 1, 1)
             return False
+        # A tip that was only withdrawn comes back to where it was, without risk.
         if self.retracted_steps:
             self.retracted_steps = self._steps_to_go = 0
             self._apply(self._laws.landing(self.tip))
@@ -117,6 +116,7 @@ class World(Rig):
         still = held or self.feedback is Feedback.HELD
         z, gap, current = self._z_nm(), self._gap_nm(), self._current_a()
         decay = self.tip.decay_per_nm
+        # A gap wider than the tunnelling one is a lift: the field is weaker there.
         lift = max(gap - self._tunnel_gap_nm(), 0.0)
         self._apply(self._laws.pulse(self.tip, bias_v, width_s, lift, not still))
         shape = PulseShape(width_s, (self.bias_v, bias_v), decay)
@@ -149,6 +149,7 @@ class World(Rig):
         self.set_feedback(False)
         start, gap, old = self._held_nm, self._gap_nm(), self.tip
         penetration = self.latents.penetration_nm(depth_m / NM, gap)
+        # In contact the clock runs without ``advance``: the dip is judged as a whole below.
         self.time_s += approach_time_s + dwell_s
         self._apply(self._laws.dip(old, penetration, contact_bias_v, dwell_s))
         self._held_nm = start + (lift_m - depth_m) / NM
@@ -196,12 +197,11 @@ class World(Rig):
         """
         self._need_feedback()
         self._need_reach(settings)
-        self._scans += 1
         self.tunnel(settings.at)
         self.move(*_line_start(settings, 0), self.preset.controller.move_nm_per_s * NM)
         self.scanning = True
         try:
-            yield from self._scan(settings, self._scan_seed + self._scans * SCAN_STRIDE)
+            yield from self._scan(settings, self._noise_seed())
         finally:
             self.scanning = False
 
@@ -211,6 +211,7 @@ class World(Rig):
         loop = raster.settled_state()
         for index in range(settings.lines):
             self._need_feedback()
+            # Whoever listens may act between lines; then the rest is worked out anew.
             late = abs(raster.start_s(index) - self.time_s) > 1e-6
             if late or key != self._imaging_key():
                 raster, key = self._raster(settings, index), self._imaging_key()
@@ -226,6 +227,11 @@ class World(Rig):
         gains = self.p_gain_m / NM, self.time_constant_s
         scene = self._junction.scene(self._noise, self._tunnel_gap_nm(), gains)
         return Raster(scene, settings, first, self.time_s)
+
+    def _noise_seed(self) -> int:
+        """Counter that the noise of the next scan starts from."""
+        self._scans += 1
+        return int(np.random.default_rng([*self._scan_seed, self._scans]).integers(2**32))
 
     def _imaging_key(self) -> tuple[object, ...]:
         """What a raster depends on besides the settings and the time."""

@@ -59,6 +59,8 @@ class WorkingPoint:
         bias_v, setpoint_a = await self.get()
         if self._operators is None and setpoint_a > 0:
             self._operators = TunnellingPoint(bias_v=bias_v, setpoint_a=setpoint_a)
+        # The tip comes closest where bias is low and setpoint high at once, so a lower setpoint
+        # is set before the bias moves and a higher one after.
         lowered = at.setpoint_a < setpoint_a
         if lowered:
             await self._settings.write("ZCtrl.Setpnt", setpoint_a=at.setpoint_a)

@@ -126,6 +126,7 @@ def decode_reply(layout: Layout, body: bytes) -> dict[str, Any]:
         values, end = layout.reply.decode_prefix(body)
         damage = f"{len(body) - end} bytes follow its return values"
     except ProtocolError as error:
+        # Controllers have been seen to leave the values out of a reply that reports an error.
         values, end, damage = None, 0, str(error)
     block = _block_at(body, end) if values is not None else None
     if block is None:

@@ -113,6 +113,7 @@ class Recording(asyncio.Protocol):
         The rate of the stream is not part of it, so the samples are spread evenly by their counters
         between the start of the recording and the arrival of the last one.
         """
+        # The logger is known to go on sending the channels of its last user now and then.
         wrong = [frame for frame in self._frames if len(frame.values) != len(self._columns)]
         if wrong or self._damage:
             found = self._damage or f"frames of {len(wrong[0].values)} channels instead of 2"
@@ -134,6 +135,7 @@ class TraceRecorder:
     def __init__(self, session: Session, port: int) -> None:
         self._session = session
         self._port = port
+        # In ascending order, because it is not known whether the stream keeps the order asked for.
         self._channels = sorted((session.index(CURRENT), session.index(Z)))
         self._columns = (
             self._channels.index(session.index(CURRENT)),

@@ -94,6 +94,7 @@ class NanonisMicroscope:
             ConfigError: the address lacks what this action needs to know.
         """
         await expect_no_scan(self._rig)
+        # From the first command that touches something on, failing means not knowing.
         self._rig.session.acted = False
         try:
             return await self._perform(action)
@@ -181,6 +182,7 @@ async def _find_capabilities(rig: Rig) -> frozenset[Capability]:
             _log.info("%s is not available: %s was refused", capability, question)
         else:
             found.add(capability)
+    # A motor whose directions nobody has told us about is as good as none.
     if rig.session.options.z_retract is None:
         found.discard(Capability.COARSE)
     await rig.recorder.probe()

@@ -68,6 +68,7 @@ async def expect_no_scan(rig: Rig) -> None:
 async def _set_up(rig: Rig, settings: ScanSettings) -> None:
     frame = settings.frame
     await _set_props(rig)
+    # Only z is recorded: what is not asked for is not transferred either.
     await rig.settings.borrow(
         "Scan.Buffer",
         channels=(rig.session.index(Z),),
@@ -101,6 +102,7 @@ async def _set_props(rig: Rig) -> None:
     props = await rig.settings.get("Scan.Props")
     if props["continuous"] is Switch.OFF and props["bouncy"] is Switch.OFF:
         return
+    # This command has no "no change" for its texts, so they are written as they were read.
     values = {
         "continuous": SetSwitch.OFF,
         "bouncy": SetSwitch.OFF,

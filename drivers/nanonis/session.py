@@ -81,6 +81,7 @@ class Session:
         self.release = self.options.release or version.get("engine_release", RELEASES[0])
         for connection in (self._commands, self._readings, self._blocking):
             connection.release = self.release
+        # Numbers of signals differ between releases and rigs; names do not.
         names = (await self.call("Signals.NamesGet"))["names"]
         missing = [name for name in _SIGNALS if name not in names]
         if missing:
@@ -173,6 +174,7 @@ class Session:
         return reply
 
     async def _version(self) -> dict[str, Any]:
+        # Older controllers refuse the question itself, which is an answer too.
         self._commands.release = _VERSION_KNOWN_SINCE
         try:
             return await self.call("Util.VersionGet")

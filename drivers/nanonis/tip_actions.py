@@ -43,6 +43,7 @@ async def pulse(rig: Rig, action: Pulse) -> Outcome:
 async def indent(rig: Rig, action: Indentation) -> Outcome:
     """Push the tip into the sample with the tip shaper and compare z before and after."""
     started_s, before = await _prepare(rig, action)
+    # Every property is written, so that nothing of an earlier use decides what happens.
     contact_v = rig.point.controller_bias(action.contact_bias_v)
     await rig.settings.borrow(
         "TipShaper.Props",
@@ -84,7 +85,7 @@ async def move_to(rig: Rig, action: MoveTo) -> Outcome:
     session = rig.session
     started_s = session.clock.now()
     if await rig.z.feedback() is not Feedback.WITHDRAWN:
-        await rig.z.engage()
+        await rig.z.engage()  # a held tip would be dragged into the next step edge
     await rig.settings.borrow("FolMe.Speed", speed_m_per_s=action.speed_m_per_s, custom=Switch.ON)
     x_m, y_m = await session.signals(X, Y)
     distance_m = math.hypot(action.x_m - x_m, action.y_m - y_m)

@@ -16,6 +16,7 @@ _log = logging.getLogger(__name__)
 
 _POLL_S = 0.05
 _SWITCH_S = 5.0
+_WITHDRAW_POLL_S = 0.2
 _WITHDRAW_S = 120.0
 # The height at which the tip is held is averaged, so that noise of one moment does not count.
 _HOLD_AVERAGE_S = 0.05
@@ -38,6 +39,7 @@ class ZControl:
             return Feedback.ON
         if status is ZStatus.WITHDRAWING:
             return Feedback.WITHDRAWN
+        # Off, on hold or after a SafeTip event: only the height tells how far the sample is.
         if z_m is None:
             (z_m,) = await self._session.signals(Z)
         range_m = (await self._session.read("Piezo.RangeGet"))["z_m"]
@@ -78,6 +80,7 @@ class ZControl:
         Raises:
             ContactLost: the feedback cannot be switched off, or not on again.
         """
+        # The operator's own lift on switching off may well be towards the sample.
         await self._settings.borrow("ZCtrl.TipLift", lift_m=0.0)
         await self._settings.borrow("ZCtrl.SwitchOffDelay", delay_s=_HOLD_AVERAGE_S)
         try:
@@ -107,7 +110,9 @@ class ZControl:
                 _log.info("before withdrawing: %s", error)
         # Not waiting leaves the connection free for whatever else is urgent.
         await self._session.call("ZCtrl.Withdraw", wait=0, timeout_ms=-1)
-        if not await self._session.until(self._is_withdrawn, every_s=_POLL_S, within_s=_WITHDRAW_S):
+        if not await self._session.until(
+            self._is_withdrawn, every_s=_WITHDRAW_POLL_S, within_s=_WITHDRAW_S
+        ):
             raise InstrumentError(
                 f"the tip has not reached the upper end of its range within {_WITHDRAW_S:g} s of "
                 "being withdrawn; look at the instrument"

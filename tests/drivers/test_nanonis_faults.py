@@ -77,12 +77,15 @@ def test_the_z_limit_counts_as_the_end_of_the_range():
 
 def test_a_bias_somebody_else_sets_is_noticed():
     class Contested(Controller):
+        somebody_v: float | None = 0.77
+
         async def do_bias_set(self, bias_v: float) -> None:
-            self.store["Bias."]["bias_v"] = 0.77
+            self.store["Bias."]["bias_v"] = self.somebody_v or bias_v
 
     async def test(microscope: NanonisMicroscope, fake: Controller) -> None:
         with pytest.raises(InstrumentError, match=r"reads 0\.77 V"):
             await microscope.perform(PULSE)
+        fake.somebody_v = None
 
     meet(test, Contested())
 

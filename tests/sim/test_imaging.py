@@ -14,7 +14,7 @@ from sim.preset import Preset
 from sim.sample import Box, Bump, Sample
 from sim.tip import Apex, Flicker, Termination, Tip, terminated
 from sim.world import World
-from tests.sim.conftest import Settings
+from tests.sim.conftest import Settings, changed
 
 DECAY = 22.0
 
@@ -156,6 +156,19 @@ def test_pictures_without_noise_are_flat_and_at_the_height_of_the_tip(bare, fram
     assert np.ptp(forward) < 1e-4
     assert np.ptp(backward) < 1e-4
     assert forward[0, 0] == pytest.approx(world.z_m * 1e9, abs=1e-4)
+
+
+def test_no_two_lines_share_their_noise(preset: Preset, bare: Preset, frame: Settings):
+    pixel = type(preset.noise.pixel_pm)(law="uniform", a=1.0, b=1.0)
+    noisy = changed(bare, noise={"pixel_pm": pixel})
+    world = World(noisy, 0, tip=Tip(1.0))
+    # Far faster than the pixels, the feedback hands the noise on as it is.
+    world.set_gains(30e-12, 1e-5)
+    pictures = [picture for _ in range(2) for picture in scan(world, frame(pixels=64))]
+    lines = np.concatenate(pictures)
+    assert lines.std(axis=1) == pytest.approx(1e-3, rel=0.5)
+    likeness = np.corrcoef(lines) - np.eye(len(lines))
+    assert np.abs(likeness).max() < 0.7
 
 
 def test_an_unstable_tip_shows_two_levels_and_a_stable_one_does_not(bare, frame: Settings):

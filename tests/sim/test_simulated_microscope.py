@@ -54,7 +54,7 @@ async def test_it_is_a_microscope_that_can_everything(preset: Preset):
     assert isinstance(microscope, Microscope)
     assert isinstance(microscope, KnowsTruth)
     assert microscope.capabilities == frozenset(Capability)
-    assert "simulated" in microscope.name
+    assert microscope.name == "sim:au111"
     assert microscope.true_state() == microscope.world.true_state()
     await microscope.close()
 
