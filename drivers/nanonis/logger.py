@@ -28,6 +28,9 @@ _FRAME = struct.Struct(">IfQH")
 _MAX_CHANNELS = 128
 # With the logger's usual 20 kHz this gives a sample a millisecond.
 _OVERSAMPLING = 20
+# Wall time without a byte after which a stopped stream counts as ended, and the most waited for it.
+_QUIET_S = 0.02
+_LONGEST_TAIL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +96,12 @@ class Recording(asyncio.Protocol):
         self._frames: list[LogFrame] = []
         self._started_s = clock.now()
         self._last_s = self._started_s
+        self._received = 0
         self._damage = ""
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
+        self._received += len(data)
         if self._damage:
             return
         try:
@@ -106,6 +111,19 @@ class Recording(asyncio.Protocol):
             return
         self._frames.extend(frame for frame in frames if frame.counter)
         self._last_s = self._clock.now()
+
+    async def quiet(self) -> None:
+        """Wait until nothing has come for a while: the end of the stream is not marked in it.
+
+        It comes over another connection than the answer to the command that ends it.
+        """
+        waited_s = 0.0
+        while waited_s < _LONGEST_TAIL_S:
+            before = self._received
+            await asyncio.sleep(_QUIET_S)
+            waited_s += _QUIET_S
+            if self._received == before:
+                return
 
     def trace(self) -> Trace | None:
         """What was recorded, or None if that is nothing or of other channels.
@@ -166,7 +184,7 @@ class TraceRecorder:
             yield recording
         finally:
             if transport is not None:
-                await self._stop(transport)
+                await self._stop(transport, recording)
 
     async def _connect(self, recording: Recording | None = None) -> asyncio.BaseTransport:
         async with asyncio.timeout(self._session.options.timeout_s):
@@ -192,10 +210,10 @@ class TraceRecorder:
             return None
         return transport
 
-    async def _stop(self, transport: asyncio.BaseTransport) -> None:
+    async def _stop(self, transport: asyncio.BaseTransport, recording: Recording) -> None:
         try:
             await self._session.call("TCPLog.Stop")
-            await self._session.pause(0.0)  # what was sent before the answer may arrive after it
+            await recording.quiet()
         except InstrumentError as error:
             _log.warning("the TCP logger was not stopped: %s", error)
         finally:

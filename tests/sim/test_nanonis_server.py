@@ -240,8 +240,9 @@ def test_the_tip_shaper_takes_the_time_of_its_sequence_and_blocks_for_it(on_benc
     async def test(bench):
         marks = len(bench.world.sample.marks)
         await bench.call("TipShaper.PropsSet", **SHAPE)
+        await asyncio.sleep(7.0)
         await bench.call("TipShaper.Start", wait=1, timeout_ms=-1)
-        assert bench.now == pytest.approx(0.1 + 0.2 + 0.3 + 0.2 + 0.4 + 0.5)
+        assert bench.now == pytest.approx(7.0 + 0.1 + 0.2 + 0.3 + 0.2 + 0.4 + 0.5)
         assert bench.world.feedback is Feedback.ON
         assert bench.world.bias_v == 0.1
         assert len(bench.world.sample.marks) > marks
@@ -407,8 +408,9 @@ def test_an_approach_and_a_motor_can_be_stopped(on_bench):
 def test_moving_blocks_until_the_tip_is_there_and_can_be_stopped(on_bench):
     async def test(bench):
         await bench.call("FolMe.SpeedSet", speed_m_per_s=10e-9, custom=codes.Switch.ON)
+        await asyncio.sleep(7.0)
         await bench.call("FolMe.XYPosSet", x_m=30e-9, y_m=-40e-9, wait=1)
-        assert bench.now == pytest.approx(5.0)
+        assert bench.now == pytest.approx(7.0 + 5.0)
         where = await bench.call("FolMe.XYPosGet", wait_newest=0)
         assert where == pytest.approx({"x_m": 30e-9, "y_m": -40e-9})
         await bench.call("FolMe.XYPosSet", x_m=0.0, y_m=0.0, wait=0)

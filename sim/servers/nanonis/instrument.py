@@ -71,6 +71,7 @@ class Instrument:
         On a machine too slow for the time scale the activity then simply takes longer; reading the
         instrument meanwhile does not change its outcome.
         """
+        self.catch_up()
         self._driven += 1
         try:
             yield

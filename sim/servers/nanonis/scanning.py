@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -116,15 +116,20 @@ class Scanning:
 
     async def _take(self, picture: Picture) -> None:
         with contextlib.closing(self._lines(picture.settings)) as lines:
-            while True:
-                if not self._going.is_set():
-                    await self._going.wait()
-                    self._instrument.catch_up()
+            complete = False
+            while not complete:
+                await self._going.wait()
                 with self._instrument.driven():
-                    line = self._instrument.act(lambda _: next(lines, None))
-                    if line is None:
-                        return
-                    await self._record(line, picture)
+                    complete = await self._take_lines(lines, picture)
+
+    async def _take_lines(self, lines: Iterator[ScanLine], picture: Picture) -> bool:
+        """Scan until the scan is paused; whether that was the last line."""
+        while self._going.is_set():
+            line = self._instrument.act(lambda _: next(lines, None))
+            if line is None:
+                return True
+            await self._record(line, picture)
+        return False
 
     async def _record(self, line: ScanLine, picture: Picture) -> None:
         world = self._instrument.world

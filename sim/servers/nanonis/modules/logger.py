@@ -32,30 +32,30 @@ class TcpLogger:
         self._signals = signals
         self._channels: tuple[int, ...] = (CURRENT, Z)
         self._oversampling = 20
-        self._status = LoggerStatus.DISCONNECTED
-        self._writer: asyncio.StreamWriter | None = None
+        self._running = False
+        self._overflown = False
+        # The client that is connected, and the one that has had frames since the last start. A
+        # start may come before the client's connection, or before its last one is seen to end.
+        self._client: asyncio.StreamWriter | None = None
+        self._fed: asyncio.StreamWriter | None = None
         self._counter = 0
         self._sent_until_s = 0.0
 
     @command("TCPLog.Start")
     async def start(self, _: Values) -> Values:
         """Start the stream."""
-        if self._writer is None:
-            raise Refusal("No client is connected to the port of the TCP Logger.")
         if not self._channels:
             raise Refusal("No channels are selected.")
-        self._status = LoggerStatus.RUNNING
+        self._running, self._overflown, self._fed = True, False, None
         self._counter = 0
         self._sent_until_s = self._instrument.now()
-        self._writer.write(self._frames(np.array([self._channels], np.float32)))
         return NOTHING
 
     @command("TCPLog.Stop")
     async def stop_stream(self, _: Values) -> Values:
         """Stop the stream, once all that was recorded is sent."""
         self._deliver()
-        if self._writer is not None:
-            self._status = LoggerStatus.IDLE
+        self._running = self._overflown = False
         return NOTHING
 
     @command("TCPLog.ChsSet")
@@ -63,7 +63,7 @@ class TcpLogger:
         """Choose the channels of the next start."""
         if any(not 0 <= channel < len(NAMES) for channel in values["channels"]):
             raise Refusal("A channel index is out of range.")
-        if self._status == LoggerStatus.RUNNING:
+        if self._running:
             raise Refusal("The channels cannot be changed while the logger is running.")
         self._channels = values["channels"]
         return NOTHING
@@ -79,32 +79,42 @@ class TcpLogger:
     @command("TCPLog.StatusGet")
     async def status(self, _: Values) -> Values:
         """The state of the logger."""
-        return {"status": self._status}
+        if self._overflown:
+            return {"status": LoggerStatus.OVERFLOW}
+        if self._running:
+            return {"status": LoggerStatus.RUNNING}
+        connected = self._client is not None
+        return {"status": LoggerStatus.IDLE if connected else LoggerStatus.DISCONNECTED}
 
-    async def stream(self, writer: asyncio.StreamWriter) -> None:
+    async def stream(self, client: asyncio.StreamWriter) -> None:
         """Feed the client that has connected to the logger's port, until it is cancelled."""
-        self._writer, self._status = writer, LoggerStatus.IDLE
+        self._client = client
         try:
             while True:
                 await asyncio.sleep(_INTERVAL_S)
                 self._deliver()
         finally:
-            self._writer, self._status = None, LoggerStatus.DISCONNECTED
+            self._client = None
+            if self._fed is client:
+                self._running = False
 
     def _deliver(self) -> None:
         """Send what was sampled since the last time."""
-        writer = self._writer
-        if writer is None or self._status != LoggerStatus.RUNNING:
+        client = self._client
+        if client is None or not self._running:
             return
         rate_hz = RT_FREQUENCY_HZ / self._oversampling
         count = int((self._instrument.now() - self._sent_until_s) * rate_hz)
-        if count > _MOST_FRAMES or writer.transport.get_write_buffer_size() > _MOST_BUFFERED_BYTES:
-            self._status = LoggerStatus.OVERFLOW
-            return
-        if count:
+        waiting = client.transport.get_write_buffer_size()
+        if count > _MOST_FRAMES or waiting > _MOST_BUFFERED_BYTES:
+            self._running, self._overflown = False, True
+        elif count:
+            if self._fed is not client:
+                client.write(self._frames(np.array([self._channels], np.float32)))
+            self._fed = client
             times_s = self._sent_until_s + np.arange(1, count + 1) / rate_hz
             self._sent_until_s = float(times_s[-1])
-            writer.write(self._frames(self._values(times_s)))
+            client.write(self._frames(self._values(times_s)))
 
     def _values(self, times_s: NDArray[np.float64]) -> NDArray[np.float32]:
         """One row per time, one column per channel."""

@@ -27,6 +27,7 @@ NAMES = tuple(
 )
 _MEASURED = tuple(NAMES[index] for index in (CURRENT, BIAS, X, Y, Z))
 _VOLTS = 10.0
+_ROUNDING = 1e-6
 
 
 class Signals:
@@ -61,7 +62,8 @@ class Signals:
         the question.
         """
         period_s = self._settings.read("Util.AcqPeriod")["period_s"]
-        ended = math.floor(self._instrument.now() / period_s)
+        # Right at the end of a period, rounding must not make it end once more.
+        ended = math.floor(self._instrument.now() / period_s + _ROUNDING)
         await self._instrument.until((ended + (2 if newest else 1)) * period_s)
 
     @command("Signals.NamesGet")
