@@ -116,25 +116,19 @@ def _span(frame: Frame) -> float:
 
 
 def level(z: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Remove the tilt that most pixels agree on and the offset between lines; NaN stays NaN.
+    """Remove the tilt that most pixels agree on and the offset between lines.
 
-    The tilt is the median slope along each axis, which steps and adatoms do not move.
+    The tilt is the median slope along each axis, which steps and adatoms do not move. Lines that
+    are not complete become NaN.
     """
-    with np.errstate(invalid="ignore"):
-        slope_x = np.nanmedian(np.diff(z, axis=1)) if np.isfinite(z).any() else 0.0
-        flat = z - slope_x * np.arange(z.shape[1], dtype=np.float32)
-        if z.shape[0] > 1 and np.isfinite(np.diff(flat, axis=0)).any():
-            steps = _row_medians(np.diff(flat, axis=0))
-            offsets = np.concatenate([[0.0], np.nancumsum(steps)])
-            flat = flat - offsets[:, None]
-    return flat.astype(np.float32)
-
-
-def _row_medians(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    finite = np.isfinite(rows).any(axis=1)
-    medians = np.zeros(rows.shape[0])
-    medians[finite] = np.nanmedian(rows[finite], axis=1)
-    return medians
+    done = np.isfinite(z).all(axis=1)
+    flat = np.full(z.shape, np.nan, np.float32)
+    if done.any() and z.shape[1] > 1:
+        lines = z[done]
+        lines = lines - np.median(np.diff(lines, axis=1)) * np.arange(z.shape[1])
+        steps = np.median(np.diff(lines, axis=0), axis=1)
+        flat[done] = lines - np.concatenate([[0.0], np.cumsum(steps)])[:, None]
+    return flat
 
 
 def relief(scan: Scan) -> NDArray[np.float32]:

@@ -55,8 +55,7 @@ def score(
 @train.command("scorer")
 def train_scorer(
     seed: Annotated[int, typer.Option(help="Seed of data and weights.")] = 1,
-    scans: Annotated[int, typer.Option(help="Simulated scans to train on.", min=100)] = 24000,
-    epochs: Annotated[int, typer.Option(help="Passes over the scans.", min=1)] = 10,
+    scans: Annotated[int, typer.Option(help="Simulated scans to train on.", min=100)] = 150_000,
     out: Annotated[
         Path | None, typer.Option(help="Where the weights go; the shipped ones by default.")
     ] = None,
@@ -65,7 +64,7 @@ def train_scorer(
     from policies.scorer.weights import SHIPPED
     from policies.training.scorer import train as run
 
-    manifest = run(seed=seed, scans=scans, epochs=epochs, out=out or SHIPPED)
+    manifest = run(seed=seed, scans=scans, out=out or SHIPPED)
     table = Table("measure", "held-out value")
     for name, value in manifest.metrics.items():
         table.add_row(name, f"{value:.3f}")

@@ -1,8 +1,9 @@
 """From a scan to what the network sees: the same steps for simulated and for real scans.
 
 Every scan becomes four pictures of ``SIDE`` x ``SIDE`` in the order in which it was scanned (first
-line on top) and four numbers. Nothing is assumed about units: a scan without a scale or a frame
-gets zeros and a flag in place of the numbers.
+line on top) and four numbers. Heights are counted in ``UNIT_M`` where the scale is known, else in
+their own spread, and compressed, so that a ghost of 10 pm and a step of 235 pm both show. A scan
+without a scale or a frame gets zeros and a flag in place of the numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from drivers.scan import Image, Scan
 SIDE = 96
 CHANNELS = 4
 NUMBERS = 4
-CLIP = 5.0
+UNIT_M = 20e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,64 +48,52 @@ def prepare(scan: Scan) -> ScorerInput:
         scan: forward picture (lines, pixels) with NaN where not scanned; at least one line.
 
     Raises:
-        ValueError: the scan holds no finite pixel.
+        ValueError: the scan holds no complete line, or no relief.
     """
-    forward = _in_time(scan.forward, scan.direction)
-    mask = np.isfinite(forward)
-    if not mask.any():
-        raise ValueError("the scan holds no data")
-    backward = forward if scan.backward is None else _in_time(scan.backward, scan.direction)
-    planed = _remove_plane(forward)
-    levelled = level(planed)
-    spread = _spread(levelled[mask])
-    pictures = np.stack(
-        [
-            _shrink(_normal(levelled, spread)),
-            _shrink(_normal(level(_remove_plane(backward)), spread)),
-            _shrink(_normal(planed, _spread(planed[mask]))),
-            _shrink(mask.astype(np.float32)),
-        ]
-    )
-    return ScorerInput(pictures, _numbers(scan, spread), int(mask.any(axis=1).sum()))
-
-
-def _in_time(image: Image, direction: str) -> Image:
-    return image[::-1] if direction == "up" else image
+    order = slice(None, None, -1 if scan.direction == "up" else 1)
+    done = np.isfinite(scan.forward[order]).all(axis=1)
+    if not done.any():
+        raise ValueError("the scan holds no data: not one complete line")
+    forward = scan.forward[order][done]
+    backward = forward if scan.backward is None else np.nan_to_num(scan.backward[order][done])
+    planed, levelled = _remove_plane(forward), level(forward)
+    spread = _spread(levelled)
+    if spread == 0:
+        raise ValueError("the scan holds no relief: all its heights are the same")
+    unit = UNIT_M if scan.scale_known else spread
+    pictures = np.zeros((CHANNELS, *scan.forward.shape), np.float32)
+    pictures[:-1, done] = [_compressed(z, unit) for z in (levelled, level(backward), planed)]
+    pictures[-1, done] = 1.0
+    return ScorerInput(_shrink(pictures), _numbers(scan, spread), int(done.sum()))
 
 
 def _remove_plane(z: Image) -> Image:
     """Remove the median slope along both axes; jumps between lines stay."""
-    with np.errstate(invalid="ignore"):
-        across = np.diff(z, axis=1)
-        slope_x = np.nanmedian(across) if np.isfinite(across).any() else 0.0
-        flat = z - slope_x * np.arange(z.shape[1], dtype=np.float32)
-        finite = np.isfinite(flat).any(axis=1)
-        rows = np.full(z.shape[0], np.nan)
-        rows[finite] = np.nanmedian(flat[finite], axis=1)
-        down = np.diff(rows)
-        slope_y = np.nanmedian(down) if np.isfinite(down).any() else 0.0
-        plane = slope_y * np.arange(z.shape[0])
-        flat = flat - plane[:, None]
-    centred: Image = (flat - np.nanmedian(flat)).astype(np.float32)
-    return centred
+    flat = z - np.median(np.diff(z, axis=1)) * np.arange(z.shape[1])
+    rows = np.median(flat, axis=1)
+    slope = np.median(np.diff(rows)) if rows.size > 1 else 0.0
+    plain: Image = flat - (slope * np.arange(rows.size))[:, None]
+    return plain.astype(np.float32)
 
 
-def _spread(values: NDArray[np.float32]) -> float:
-    low, high = np.percentile(values[np.isfinite(values)], (5, 95))
-    return max(float(high - low) / 2, 1e-30)
+def _spread(z: Image) -> float:
+    """Half the height between the 5th and the 95th percentile."""
+    low, high = np.percentile(z, (5, 95))
+    return float(high - low) / 2
 
 
-def _normal(z: Image, spread: float) -> Image:
-    centred = (z - np.nanmedian(z)) / spread if np.isfinite(z).any() else z
-    return np.nan_to_num(np.clip(centred, -CLIP, CLIP)).astype(np.float32)
+def _compressed(z: Image, unit: float) -> Image:
+    """Heights above the median in ``unit``, linear when small and logarithmic when large."""
+    compressed: Image = np.arcsinh((z - np.median(z)) / unit)
+    return compressed.astype(np.float32)
 
 
-def _shrink(picture: Image) -> Image:
-    if picture.shape == (SIDE, SIDE):
-        return picture
-    tensor = torch.from_numpy(np.ascontiguousarray(picture))[None, None]
-    shrunk: Image = functional.interpolate(tensor, size=(SIDE, SIDE), mode="area")[0, 0].numpy()
-    return shrunk
+def _shrink(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    if pictures.shape[1:] == (SIDE, SIDE):
+        return pictures
+    batch = torch.from_numpy(pictures)[None]
+    shrunk = functional.interpolate(batch, size=(SIDE, SIDE), mode="area")
+    return shrunk[0].numpy()
 
 
 def _numbers(scan: Scan, spread: float) -> NDArray[np.float32]:
@@ -112,5 +101,5 @@ def _numbers(scan: Scan, spread: float) -> NDArray[np.float32]:
     if scan.frame is not None:
         numbers[:2] = math.log(scan.frame.width_m / SIDE / 0.25e-9), 1.0
     if scan.scale_known:
-        numbers[2:] = math.log(max(spread, 1e-13) / 0.05e-9), 1.0
+        numbers[2:] = math.log(spread / UNIT_M), 1.0
     return numbers

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from multiprocessing import get_context
 
 import numpy as np
@@ -19,7 +21,7 @@ from sim.preset import Preset, load_preset
 from sim.tip import Termination, Tip, draw_apexes, draw_first, terminated
 from sim.world import World
 
-CHUNK = 200
+CHUNK = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,13 @@ def generate(seed: int, count: int, preset: str, workers: int) -> Iterator[Examp
         workers: processes that render.
     """
     sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
-    jobs = [(seed, index, size, preset) for index, size in enumerate(sizes)]
+    jobs = ((seed, index, size, preset) for index, size in enumerate(sizes))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_chunk, jobs)
+        # A few chunks ahead and no more: they would fill the memory faster than they are used.
+        ahead = deque(pool.submit(_chunk, job) for job in islice(jobs, 2 * workers))
+        while ahead:
+            yield ahead.popleft().result()
+            ahead.extend(pool.submit(_chunk, job) for job in islice(jobs, 1))
 
 
 def _chunk(job: tuple[int, int, int, str]) -> Examples:

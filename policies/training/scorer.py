@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -22,29 +23,31 @@ from sim.preset import load_preset
 
 PRESET = "au111"
 BATCH = 64
-HELD_OUT = 0.1
+HELD_OUT = 4000
+PASSES = 2
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-3
 
 
-def train(seed: int, scans: int, epochs: int, out: Path) -> Manifest:
-    """Render ``scans`` scans, train, calibrate on held-out worlds, and write the weights.
+def train(seed: int, scans: int, out: Path) -> Manifest:
+    """Render scans, train on them as they come, calibrate on held-out ones, write the weights.
+
+    Every scan has a tip and a world of its own, is used ``PASSES`` times, mirrored at random, and
+    then forgotten: nothing can be learned by heart.
 
     Args:
         seed: seed of data, initial weights and batches.
-        scans: number of simulated scans; each in a world of its own; a tenth is held out.
-        epochs: passes over the scans.
+        scans: number of simulated scans; another tenth of that, at most ``HELD_OUT``, is held out.
         out: weights file; the manifest goes beside it.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     preset = load_preset(PRESET)
+    held = min(HELD_OUT, scans // 10)
+    started = time.monotonic()
     with _progress() as progress:
-        examples = _render(seed, scans, progress)
-        held = max(1, int(scans * HELD_OUT))
-        started = time.monotonic()
-        network = _fit(seed, _part(examples, slice(0, -held)), epochs, device, progress)
-        seconds = time.monotonic() - started
-    test = _part(examples, slice(-held, None))
+        examples = generate(seed, held + scans, PRESET, workers=os.cpu_count() or 1)
+        test = _gather(examples, held)
+        network = _fit(seed, examples, scans, device, progress)
     logits = _logits(network, test, device)
     labels = torch.from_numpy(test.labels)
     temperature = _temperature(logits, labels)
@@ -53,12 +56,12 @@ def train(seed: int, scans: int, epochs: int, out: Path) -> Manifest:
         out,
         network.state_dict(),
         {
-            "command": f"tipsmith train scorer --seed {seed} --scans {scans} --epochs {epochs}",
+            "command": f"tipsmith train scorer --seed {seed} --scans {scans}",
             "seed": seed,
-            "data": f"{scans} simulated scans, {held} of them held out, from preset {PRESET}",
+            "data": f"{scans} simulated scans, {held} more held out, from preset {PRESET}",
             "preset": f"{PRESET} {preset.hash}",
             "temperature": temperature,
-            "metrics": {**metrics, "training_s": round(seconds, 1)},
+            "metrics": {**metrics, "training_s": round(time.monotonic() - started, 1)},
         },
     )
 
@@ -67,50 +70,55 @@ def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.completed}/{task.total} scans"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
 
 
-def _render(seed: int, scans: int, progress: Progress) -> Examples:
-    bar = progress.add_task("rendering scans", total=scans)
-    chunks = []
-    for chunk in generate(seed, scans, PRESET, workers=os.cpu_count() or 1):
-        chunks.append(chunk)
-        progress.advance(bar, len(chunk.labels))
+def _gather(chunks: Iterator[Examples], count: int) -> Examples:
+    """The next ``count`` examples, or a few more: whole chunks are taken."""
+    taken: list[Examples] = []
+    while sum(len(chunk.labels) for chunk in taken) < count:
+        taken.append(next(chunks))
     return Examples(
-        np.concatenate([chunk.pictures for chunk in chunks]),
-        np.concatenate([chunk.numbers for chunk in chunks]),
-        np.concatenate([chunk.labels for chunk in chunks]),
+        np.concatenate([chunk.pictures for chunk in taken]),
+        np.concatenate([chunk.numbers for chunk in taken]),
+        np.concatenate([chunk.labels for chunk in taken]),
     )
 
 
-def _part(examples: Examples, part: slice) -> Examples:
+def _part(examples: Examples, part: slice | NDArray[np.intp]) -> Examples:
     return Examples(examples.pictures[part], examples.numbers[part], examples.labels[part])
 
 
 def _fit(
-    seed: int, examples: Examples, epochs: int, device: torch.device, progress: Progress
+    seed: int, chunks: Iterator[Examples], scans: int, device: torch.device, progress: Progress
 ) -> ScorerNetwork:
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = ScorerNetwork().to(device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    batches = -(-len(examples.labels) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, epochs * batches)
-    bar = progress.add_task("training", total=epochs * batches)
-    for _ in range(epochs):
-        for pictures, numbers, labels in _batches(examples, rng, device):
+    seen = 0
+    bar = progress.add_task("training", total=scans)
+    for chunk in chunks:
+        optimiser.param_groups[0]["lr"] = _learning_rate(seen / scans)
+        for pictures, numbers, labels in _batches(chunk, rng, device):
             with torch.autocast(device.type, torch.bfloat16, enabled=_half_is_fast(device)):
                 logits = network(pictures, numbers)
             loss = binary_cross_entropy_with_logits(logits.float(), labels)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-            schedule.step()
-            progress.update(bar, advance=1, description=f"training, loss {loss.item():.3f}")
+        seen += len(chunk.labels)
+        progress.update(bar, advance=len(chunk.labels), description=f"loss {loss.item():.3f}")
     return network.eval()
+
+
+def _learning_rate(share: float) -> float:
+    """Linear over the first twentieth of the training, then half a cosine down to nothing."""
+    warm = min(share / 0.05, 1.0)
+    return LEARNING_RATE * max(warm, 0.1) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
 
 
 def _half_is_fast(device: torch.device) -> bool:
@@ -121,18 +129,17 @@ def _half_is_fast(device: torch.device) -> bool:
 def _batches(
     examples: Examples, rng: np.random.Generator, device: torch.device
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    order = rng.permutation(len(examples.labels))
-    for start in range(0, len(order), BATCH):
-        chosen = np.sort(order[start : start + BATCH])
-        pictures = torch.from_numpy(examples.pictures[chosen]).to(device, torch.float32)
-        if rng.uniform() < 0.5:
-            # A mirrored scan is a scan of the mirrored surface with the mirrored tip.
-            pictures = pictures.flip(3)
-        yield (
-            pictures,
-            torch.from_numpy(examples.numbers[chosen]).to(device),
-            torch.from_numpy(examples.labels[chosen]).to(device),
-        )
+    count = len(examples.labels)
+    for _ in range(PASSES):
+        order = rng.permutation(count)
+        for start in range(0, count - count % BATCH or count, BATCH):
+            batch = _part(examples, order[start : start + BATCH])
+            pictures = torch.from_numpy(batch.pictures).to(device, torch.float32)
+            if rng.uniform() < 0.5:
+                # A mirrored scan is a scan of the mirrored surface with the mirrored tip.
+                pictures = pictures.flip(3)
+            numbers = torch.from_numpy(batch.numbers).to(device)
+            yield pictures, numbers, torch.from_numpy(batch.labels).to(device)
 
 
 def _logits(network: ScorerNetwork, examples: Examples, device: torch.device) -> torch.Tensor:

@@ -15,12 +15,12 @@ from sim.preset import load_preset
 
 @pytest.fixture(scope="module")
 def chunks() -> list[np.ndarray]:
-    return [chunk.labels for chunk in generate(seed=3, count=220, preset="au111", workers=1)]
+    return [chunk.labels for chunk in generate(seed=3, count=530, preset="au111", workers=1)]
 
 
 def test_the_same_seed_gives_the_same_examples(chunks: list[np.ndarray]) -> None:
-    again = list(generate(seed=3, count=220, preset="au111", workers=2))
-    assert [len(chunk.labels) for chunk in again] == [200, 20]
+    again = list(generate(seed=3, count=530, preset="au111", workers=2))
+    assert [len(chunk.labels) for chunk in again] == [512, 18]
     for labels, chunk in zip(chunks, again, strict=True):
         assert np.array_equal(labels, chunk.labels)
         assert np.isfinite(chunk.pictures).all()
@@ -45,8 +45,8 @@ def test_tips_of_every_kind_are_drawn() -> None:
 
 def test_training_writes_weights_that_load_and_learn(tmp_path: Path) -> None:
     path = tmp_path / "scorer.safetensors"
-    manifest = train(seed=1, scans=400, epochs=3, out=path)
-    assert manifest.command == "tipsmith train scorer --seed 1 --scans 400 --epochs 3"
+    manifest = train(seed=1, scans=1500, out=path)
+    assert manifest.command == "tipsmith train scorer --seed 1 --scans 1500"
     assert {"auc_double", "auc_blunt", "share_good"} <= set(manifest.metrics)
     assert manifest.metrics["auc_unstable"] > 0.6
     assert Scorer.load(path).manifest == manifest

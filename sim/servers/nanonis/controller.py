@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+from functools import partial
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from drivers.clock import ScaledClock
+from drivers.errors import FileError
 from drivers.formats.atomic import write_atomically
 from sim.servers.nanonis.dispatch import Dispatcher
-from sim.servers.nanonis.handlers import Handler, handlers_of
+from sim.servers.nanonis.handlers import handlers_of
 from sim.servers.nanonis.instrument import Instrument
 from sim.servers.nanonis.modules.bias import Bias
 from sim.servers.nanonis.modules.follow_me import FollowMe
@@ -25,6 +29,8 @@ from sim.servers.nanonis.modules.util import Util
 from sim.servers.nanonis.modules.zctrl import ZController
 from sim.servers.nanonis.settings import Settings
 from sim.world import World
+
+_log = logging.getLogger(__name__)
 
 
 class Controller:
@@ -59,35 +65,25 @@ class Controller:
         instrument = Instrument(world, ScaledClock(time_scale))
         settings = Settings(release)
         util = Util(instrument, settings, release, session_path)
-        motor = Motor(instrument)
-        zctrl = ZController(instrument, settings, motor.count_approach_step)
-        scan = ScanModule(instrument, settings, lambda: util.session_path)
         signals = Signals(instrument, settings)
         self.logger = TcpLogger(instrument, signals)
-        follow_me = FollowMe(instrument, settings, scan.speed_m_per_s)
-        spectroscopy = BiasSpectroscopy(instrument, settings)
         modules = (
             util,
-            zctrl,
-            scan,
             signals,
             self.logger,
-            follow_me,
-            motor,
-            spectroscopy,
             Bias(instrument),
-            SafeTip(instrument, settings, zctrl, scan.pause),
             TipShaper(instrument, settings, window_open=tip_shaper_open),
             Others(signals, settings),
+            *_moving_modules(instrument, settings, util),
         )
-        handlers: dict[str, Handler] = settings.handlers()
+        handlers = settings.handlers()
         for module in modules:
             handlers |= handlers_of(module)
-        self._stoppable = (zctrl, scan, follow_me, motor, spectroscopy)
         self.dispatcher = Dispatcher(handlers, release, lenient_legacy=lenient_legacy)
+        self._stoppable = [module for module in modules if isinstance(module, _Stoppable)]
         if truth is not None:
             _publish(world, truth)
-            instrument.on_change.append(lambda: _publish(world, truth))
+            instrument.on_change.append(partial(_keep_public, world, truth))
 
     async def close(self) -> None:
         """End everything that goes on by itself."""
@@ -98,5 +94,33 @@ class Controller:
         await asyncio.sleep(0)
 
 
+@runtime_checkable
+class _Stoppable(Protocol):
+    def stop(self) -> None: ...
+
+
+def _moving_modules(instrument: Instrument, settings: Settings, util: Util) -> tuple[object, ...]:
+    """The modules that move the tip, which have to know of each other."""
+    motor = Motor(instrument)
+    zctrl = ZController(instrument, settings, motor.count_approach_step)
+    scan = ScanModule(instrument, settings, lambda: util.session_path)
+    return (
+        motor,
+        zctrl,
+        scan,
+        SafeTip(instrument, settings, zctrl, scan.pause),
+        FollowMe(instrument, settings, scan.speed_m_per_s),
+        BiasSpectroscopy(instrument, settings),
+    )
+
+
 def _publish(world: World, path: Path) -> None:
     write_atomically(path, json.dumps(world.true_state()).encode())
+
+
+def _keep_public(world: World, path: Path) -> None:
+    # Readers may hold the file for a moment on some systems; the next change tells them more.
+    try:
+        _publish(world, path)
+    except FileError as error:
+        _log.warning("the hidden state was not written: %s", error)

@@ -14,10 +14,22 @@ _Method = TypeVar("_Method", bound=Callable[..., Awaitable[Values]])
 
 #: What a command without return values answers.
 NOTHING: Values = {}
+#: No single step of an action takes longer (s).
+LONGEST_S = 3600.0
 
 
 class Refusal(Exception):
     """The controller refuses a command; the text is the detail that it gives."""
+
+
+def require(what: str, value: float, low: float, high: float) -> None:
+    """Refuse a value that no instrument takes, before it makes nonsense of the simulation.
+
+    Raises:
+        Refusal: the value is not a number from ``low`` to ``high``.
+    """
+    if not low <= value <= high:
+        raise Refusal(f"The {what} must be between {low:g} and {high:g}.")
 
 
 def command(name: str) -> Callable[[_Method], _Method]:

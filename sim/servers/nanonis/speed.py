@@ -6,7 +6,10 @@ The way back follows from the speed ratio alone, as observed on controllers.
 from __future__ import annotations
 
 from drivers.nanonis.codes import SetSpeedLock, SpeedLock
-from sim.servers.nanonis.handlers import Refusal, Values
+from sim.servers.nanonis.handlers import Values, require
+
+_TIMES_S = (1e-4, 1e5)
+_RATIOS = (1e-3, 1e3)
 
 
 class Speed:
@@ -27,26 +30,30 @@ class Speed:
         return width_m / self._forward_s
 
     def resize(self, old_m: float, new_m: float) -> None:
-        """The frame becomes ``new_m`` wide."""
+        """The frame becomes ``new_m`` wide.
+
+        Raises:
+            Refusal: at this speed a line of that width would take no sensible time.
+        """
         if self._keep == SpeedLock.LINEAR_SPEED:
-            self._forward_s *= new_m / old_m
+            self._take(self._forward_s * new_m / old_m)
 
     def set(self, values: Values, width_m: float) -> None:
         """Take over what ``Scan.SpeedSet`` asks for; zeros leave what was.
 
         Raises:
-            Refusal: a value is negative.
+            Refusal: a speed, a time or the ratio is out of range.
         """
-        if min(value for value in values.values() if isinstance(value, float)) < 0:
-            raise Refusal("Speeds and times cannot be negative.")
+        keep = self._keep
         if values["keep"] != SetSpeedLock.KEEP:
-            self._keep = SpeedLock[values["keep"].name]
-        if values["ratio"]:
-            self._ratio = values["ratio"]
-        if self._keep == SpeedLock.LINEAR_SPEED and values["forward_m_per_s"]:
-            self._forward_s = width_m / values["forward_m_per_s"]
-        elif self._keep == SpeedLock.TIME_PER_LINE and values["forward_s"]:
-            self._forward_s = values["forward_s"]
+            keep = SpeedLock[values["keep"].name]
+        ratio = values["ratio"] or self._ratio
+        require("speed ratio", ratio, *_RATIOS)
+        if keep == SpeedLock.LINEAR_SPEED and values["forward_m_per_s"]:
+            self._take(width_m / values["forward_m_per_s"])
+        elif keep == SpeedLock.TIME_PER_LINE and values["forward_s"]:
+            self._take(values["forward_s"])
+        self._keep, self._ratio = keep, ratio
 
     def values(self, width_m: float) -> Values:
         """What ``Scan.SpeedGet`` answers."""
@@ -59,3 +66,7 @@ class Speed:
             "keep": self._keep,
             "ratio": self._ratio,
         }
+
+    def _take(self, forward_s: float) -> None:
+        require("time per line", forward_s, *_TIMES_S)
+        self._forward_s = forward_s

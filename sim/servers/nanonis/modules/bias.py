@@ -5,11 +5,12 @@ from __future__ import annotations
 from drivers import Feedback
 from drivers.nanonis.codes import PulseHold, PulseReference
 from drivers.outcome import Trace
-from sim.servers.nanonis.handlers import NOTHING, Refusal, Values, command
+from sim.servers.nanonis.handlers import LONGEST_S, NOTHING, Refusal, Values, command, require
 from sim.servers.nanonis.instrument import Instrument
 from sim.world import World
 
 _RANGE_V = 10.0
+_SHORTEST_S = 1e-9
 _GAINS = tuple(f"LN 10^{n}" for n in range(3, 10)) + tuple(f"HS 10^{n}" for n in range(5, 12))
 _FILTERS = ("Full BW", "10 Hz", "1 Hz")
 
@@ -28,7 +29,8 @@ class Bias:
     @command("Bias.Set")
     async def set(self, values: Values) -> Values:
         """Set the bias."""
-        bias_v = _within_range(values["bias_v"])
+        bias_v = values["bias_v"]
+        require("bias", bias_v, -_RANGE_V, _RANGE_V)
         self._instrument.act(lambda world: world.set_bias(bias_v))
         return NOTHING
 
@@ -46,9 +48,9 @@ class Bias:
             self._reference = values["reference"]
         relative = self._reference == PulseReference.RELATIVE
         base_v = self._instrument.world.bias_v if relative else 0.0
-        bias_v, width_s = _within_range(base_v + values["bias_v"]), values["width_s"]
-        if width_s <= 0:
-            raise Refusal("The pulse width must be positive.")
+        bias_v, width_s = base_v + values["bias_v"], values["width_s"]
+        require("bias", bias_v, -_RANGE_V, _RANGE_V)
+        require("pulse width", width_s, _SHORTEST_S, LONGEST_S)
         held = self._hold == PulseHold.HOLD
         self._instrument.act(lambda world: _pulse(world, bias_v, width_s, held=held))
         if values["wait"]:
@@ -93,9 +95,3 @@ def _pulse(world: World, bias_v: float, width_s: float, *, held: bool) -> Trace 
         world.advance(width_s)
         return None
     return world.pulse(bias_v, width_s, held)
-
-
-def _within_range(bias_v: float) -> float:
-    if abs(bias_v) > _RANGE_V:
-        raise Refusal(f"The bias is outside the range of {_RANGE_V:g} V.")
-    return bias_v

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from functools import partial
 
 from drivers.nanonis.codes import Switch
-from sim.servers.nanonis.handlers import NOTHING, Refusal, Values, command
+from sim.servers.nanonis.handlers import NOTHING, Refusal, Values, command, require
 from sim.servers.nanonis.instrument import Activity, Instrument
 from sim.servers.nanonis.settings import Settings
 from sim.world import World
 
 #: Instrument time between two chances to stop the tip (s).
 _STRETCH_S = 0.1
+_SPEEDS_M_PER_S = (1e-15, 1e-2)
 
 
 class FollowMe:
@@ -58,8 +59,7 @@ class FollowMe:
     @command("FolMe.SpeedSet")
     async def set_speed(self, values: Values) -> Values:
         """Set the speed of moves."""
-        if values["speed_m_per_s"] <= 0:
-            raise Refusal("The speed must be positive.")
+        require("speed", values["speed_m_per_s"], *_SPEEDS_M_PER_S)
         self._settings.write("FolMe.Speed", values)
         return NOTHING
 

@@ -14,7 +14,7 @@ from drivers import Frame, ScanSettings, TunnellingPoint
 from drivers.errors import FileError
 from drivers.nanonis.codes import Autosave, ScanAction, ScanDirection, SetAutosave, Switch
 from drivers.scan import Direction
-from sim.servers.nanonis.handlers import NOTHING, Refusal, Values, command
+from sim.servers.nanonis.handlers import NOTHING, Refusal, Values, command, require
 from sim.servers.nanonis.instrument import Instrument
 from sim.servers.nanonis.modules.signals import CURRENT, NAMES, Z
 from sim.servers.nanonis.picture import Picture
@@ -27,7 +27,10 @@ _log = logging.getLogger(__name__)
 
 _PROPS = "Scan.Props"
 _BLOCK = 16
-_MOST_VALUES = 1 << 26
+_MOST_LINES = 1 << 14
+_MOST_VALUES = 1 << 24
+#: Sides of a frame (m); smaller ones than an atom mean a slip of the unit.
+_SIDES_M = (1e-12, 1e-2)
 _FRAME = Frame(x_m=0.0, y_m=0.0, width_m=30e-9, height_m=30e-9)
 
 
@@ -109,10 +112,9 @@ class ScanModule:
     @command("Scan.FrameSet")
     async def set_frame(self, values: Values) -> Values:
         """Choose where the next scan lies."""
-        try:
-            frame = Frame(**values)
-        except ValidationError:
-            raise Refusal("The size of the scan frame must be positive.") from None
+        require("width of the frame", values["width_m"], *_SIDES_M)
+        require("height of the frame", values["height_m"], *_SIDES_M)
+        frame = Frame(**values)
         range_m = self._instrument.world.range_m
         for u in (-frame.width_m / 2, frame.width_m / 2):
             for v in (-frame.height_m / 2, frame.height_m / 2):
@@ -136,8 +138,8 @@ class ScanModule:
             raise Refusal("A channel index is out of range.")
         pixels = max(round(pixels / _BLOCK), 1) * _BLOCK
         lines = lines or max(round(pixels * self._lines / self._pixels), 1)
-        if lines < 1 or len(channels) * pixels * lines > _MOST_VALUES:
-            raise Refusal("The scan buffer cannot have this size.")
+        require("number of lines", lines, 1, _MOST_LINES)
+        require("number of values", max(len(channels), 1) * pixels * lines, 1, _MOST_VALUES)
         self._channels, self._pixels, self._lines = tuple(dict.fromkeys(channels)), pixels, lines
         if not self._scanning.active:
             self._scanning.picture = self._picture(self._scanning.picture.settings.direction)

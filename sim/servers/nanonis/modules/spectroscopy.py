@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers import Feedback
-from sim.servers.nanonis.handlers import NOTHING, Refusal, Values, command
+from sim.servers.nanonis.handlers import LONGEST_S, NOTHING, Refusal, Values, command, require
 from sim.servers.nanonis.instrument import Activity, Instrument
 from sim.servers.nanonis.modules.signals import NAMES
 from sim.servers.nanonis.settings import Settings
@@ -16,6 +16,7 @@ from sim.world import World
 
 _CHANNELS = ("Bias calc (V)", "Current (A)")
 Points = NDArray[np.float64]
+_RANGE_V = 10.0
 _MOST_POINTS = 1 << 16
 
 
@@ -36,9 +37,13 @@ class BiasSpectroscopy:
     async def start(self, values: Values) -> Values:
         """Sweep; the connection waits for the end in any case."""
         points = self._settings.read("BiasSpectr.Props")["points"]
-        if not 2 <= points <= _MOST_POINTS:
-            raise Refusal("The number of points is out of range.")
+        require("number of points", points, 2, _MOST_POINTS)
         limits = self._settings.read("BiasSpectr.Limits")
+        timing = self._settings.read("BiasSpectr.Timing")
+        for end_v in limits.values():
+            require("sweep limit", end_v, -_RANGE_V, _RANGE_V)
+        for name in ("average_s", "settling_s", "integration_s"):
+            require(name.removesuffix("_s"), timing[name], 0.0, LONGEST_S)
         biases_v = np.linspace(limits["start_v"], limits["end_v"], points)
         currents_a = np.full(points, np.nan)
         self._sweep.start(self._run(biases_v, currents_a))

@@ -7,7 +7,7 @@ from typing import Any
 from drivers import Feedback
 from drivers.nanonis.codes import Switch
 from drivers.outcome import Trace
-from sim.servers.nanonis.handlers import NOTHING, Refusal, Values, command
+from sim.servers.nanonis.handlers import LONGEST_S, NOTHING, Refusal, Values, command, require
 from sim.servers.nanonis.instrument import Instrument
 from sim.servers.nanonis.settings import Settings
 from sim.world import World
@@ -34,9 +34,12 @@ class TipShaper:
     async def set_props(self, values: Values) -> Values:
         """Set the parameters."""
         self._need_window()
-        times = (value for name, value in values.items() if name.endswith("_s"))
-        if min(times) < 0:
-            raise Refusal("Times cannot be negative.")
+        reach_m = self._instrument.world.range_m[2]
+        for name, value in values.items():
+            if name.endswith("_s"):
+                require(name.removesuffix("_s"), value, 0.0, LONGEST_S)
+            elif name.endswith("_m"):
+                require(name.removesuffix("_m"), value, -reach_m, reach_m)
         self._settings.write(_GROUP, values)
         return NOTHING
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 from drivers.nanonis.commands import SIMULATED_PRODUCT
-from sim.servers.nanonis.handlers import NOTHING, Refusal, Values, command
+from sim.servers.nanonis.handlers import NOTHING, Refusal, Values, command, require
 from sim.servers.nanonis.instrument import Instrument
 from sim.servers.nanonis.settings import Settings
 
-VERSION = "0.1.0"
+_PERIODS_S = (1e-4, 10.0)
 RT_FREQUENCY_HZ = 20_000.0
 
 
@@ -30,11 +31,11 @@ class Util:
         self._range_m = instrument.world.range_m
 
     @command("Util.VersionGet")
-    async def version(self, _: Values) -> Values:
+    async def own_version(self, _: Values) -> Values:
         """Product and releases; says that this is a simulation, and how fast it runs."""
         return {
             "product_line": SIMULATED_PRODUCT,
-            "version": f"{VERSION} time_scale={self._instrument.clock.scale:g}",
+            "version": f"{version('tipsmith')} time_scale={self._instrument.clock.scale:g}",
             "host_release": self._release,
             "engine_release": self._release,
         }
@@ -61,8 +62,7 @@ class Util:
     @command("Util.AcqPeriodSet")
     async def set_period(self, values: Values) -> Values:
         """Set the acquisition period of the programming interface."""
-        if values["period_s"] <= 0:
-            raise Refusal("The acquisition period must be positive.")
+        require("acquisition period", values["period_s"], *_PERIODS_S)
         self._settings.write("Util.AcqPeriod", values)
         return NOTHING
 

@@ -6,11 +6,14 @@ from collections.abc import Callable
 
 from drivers import Feedback
 from drivers.nanonis.codes import Home, Switch, ZStatus
-from sim.servers.nanonis.handlers import NOTHING, Refusal, Values, command
+from sim.servers.nanonis.handlers import LONGEST_S, NOTHING, Refusal, Values, command, require
 from sim.servers.nanonis.instrument import Activity, Instrument
 from sim.servers.nanonis.settings import Settings
 
 _CONTROLLERS = ("log Current",)
+_SMALLEST_SETPOINT_A = 1e-14
+_P_GAINS_M = (1e-18, 1e-6)
+_TIME_CONSTANTS_S = (1e-9, 1e3)
 
 
 class ZController:
@@ -79,6 +82,9 @@ class ZController:
     @command("ZCtrl.SetpntSet")
     async def set_setpoint(self, values: Values) -> Values:
         """Set the current setpoint."""
+        # Beyond what the preamplifier can show, no controller could hold the current.
+        largest_a = self._instrument.world.preset.controller.saturation_na * 1e-9
+        require("setpoint", values["setpoint_a"], _SMALLEST_SETPOINT_A, largest_a)
         self._instrument.act(lambda world: world.set_setpoint(values["setpoint_a"]))
         return NOTHING
 
@@ -91,6 +97,8 @@ class ZController:
     async def set_gains(self, values: Values) -> Values:
         """Set the gains; the integral gain follows from the other two."""
         p_gain_m, time_constant_s = values["p_gain_m"], values["time_constant_s"]
+        require("P-gain", p_gain_m, *_P_GAINS_M)
+        require("time constant", time_constant_s, *_TIME_CONSTANTS_S)
         self._instrument.act(lambda world: world.set_gains(p_gain_m, time_constant_s))
         return NOTHING
 
@@ -182,6 +190,7 @@ class ZController:
 
     def _switch_off(self) -> None:
         delay_s = self._settings.read("ZCtrl.SwitchOffDelay")["delay_s"]
+        require("switch-off delay", delay_s, 0.0, LONGEST_S)
         lift_m = self._settings.read("ZCtrl.TipLift")["lift_m"]
         self._instrument.act(lambda world: world.advance(delay_s))
         self._switching_until_s = self._instrument.world.time_s

@@ -29,7 +29,7 @@ from sim.servers.nanonis.server import LOGGER_OFFSET, Server
 from sim.world import World
 
 HOST, PORT, RELEASE = "127.0.0.1", 6501, 14718
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PULSE = {
     "wait": 1,
     "width_s": 0.2,

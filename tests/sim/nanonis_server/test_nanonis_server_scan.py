@@ -12,35 +12,21 @@ from drivers import Frame, Scan, ScanSettings, TunnellingPoint
 from drivers.errors import CommandFailed
 from drivers.formats import read_sxm
 from drivers.nanonis import codes
-from drivers.nanonis.codec import HEADER_SIZE, decode_reply
 from sim.preset import load_preset
-from sim.servers.nanonis.controller import Controller
-from sim.servers.nanonis.extra import layout_of
 from sim.world import World
+from tests.sim.nanonis_server.conftest import Bench
 
-RELEASE = 14718
 CURRENT, BIAS, X, Y, Z = 0, 24, 28, 29, 30
 UP, DOWN = codes.ScanDirection.UP, codes.ScanDirection.DOWN
 FORWARD, BACKWARD = codes.Sweep.FORWARD, codes.Sweep.BACKWARD
 START, STOP, PAUSE, RESUME = list(codes.ScanAction)[:4]
 ON, OFF, KEEP = codes.SetSwitch.ON, codes.SetSwitch.OFF, codes.SetSwitch.KEEP
 FRAME = Frame(x_m=20e-9, y_m=-10e-9, width_m=16e-9, height_m=12e-9, angle_deg=30.0)
-PIXELS, LINES, LINE_S = 32, 8, 0.75
+PIXELS, LINES, SEED = 32, 8, 3
 
 
-class Bench:
+class ScanBench(Bench):
     """A controller set up for a small scan."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.world = World(load_preset("au111"), 3)
-        self.controller = Controller(self.world, folder, release=RELEASE)
-
-    async def call(self, name: str, **values: object) -> dict:
-        layout = layout_of(name, RELEASE)
-        body = layout.request.encode(values)
-        reply = await self.controller.dispatcher.answer(name, body)
-        return decode_reply(layout, reply[HEADER_SIZE:])
 
     async def set_up(self, **props: object) -> None:
         channels = (CURRENT, Z, X, Y, BIAS)
@@ -78,7 +64,7 @@ class Bench:
 
     def expected(self, direction: str) -> Scan:
         """The same scan, straight from a world of the same seed."""
-        world = World(load_preset("au111"), 3)
+        world = World(load_preset("au111"), SEED)
         settings = ScanSettings(
             frame=Frame(**{k: float(np.float32(v)) for k, v in FRAME.model_dump().items()}),
             pixels=PIXELS,
@@ -97,7 +83,7 @@ def on_bench(run_virtual, tmp_path):
 
     def run(test, **props):
         async def main():
-            bench = Bench(tmp_path)
+            bench = ScanBench(tmp_path, seed=SEED)
             await bench.set_up(**props)
             try:
                 return await test(bench)
@@ -164,10 +150,10 @@ def test_lines_end_one_way_and_then_the_other(on_bench):
             reply = await bench.call("Scan.WaitEndOfLine", timeout_ms=60_000)
             ends.append((reply["timed_out"], reply["line"], reply["movement"]))
         assert ends == [(0, -1, 3), (0, 1, 0), (0, 1, 1), (0, 2, 0), (0, 2, 1)]
-        began = asyncio.get_running_loop().time()
+        began = bench.now
         reply = await bench.call("Scan.WaitEndOfLine", timeout_ms=100)
         assert reply["timed_out"] == 1
-        assert asyncio.get_running_loop().time() - began == pytest.approx(0.1)
+        assert bench.now - began == pytest.approx(0.1)
 
     on_bench(test)
 
@@ -176,7 +162,7 @@ def test_waiting_blocks_its_caller_only_and_times_out(on_bench):
     async def test(bench):
         await bench.start()
         assert await bench.wait(timeout_ms=500) == (1, "")
-        assert asyncio.get_running_loop().time() == pytest.approx(0.5)
+        assert bench.now == pytest.approx(0.5)
         waiting = asyncio.create_task(bench.wait())
         await asyncio.sleep(1.0)
         assert await bench.running()
