@@ -11,7 +11,7 @@ import typer
 
 from drivers.errors import ConfigError, FileError
 from drivers.nanonis.commands import RELEASES
-from sim.servers.nanonis.server import LOGGER_OFFSET
+from drivers.nanonis.options import DEFAULT_PORT, LOGGER_OFFSET
 from sim.servers.nanonis.serving import NanonisService, serve_nanonis
 
 _PROTOCOLS = ("nanonis",)
@@ -22,7 +22,7 @@ def serve(
     preset: Annotated[str, typer.Option(help="Simulated surface.")] = "au111",
     seed: Annotated[int, typer.Option(help="Decides surface, tip and every event.")] = 1,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="First of four command ports.")] = 6501,
+    port: Annotated[int, typer.Option(help="First of four command ports.")] = DEFAULT_PORT,
     release: Annotated[int, typer.Option(help="Release of the controller.")] = RELEASES[-1],
     time_scale: Annotated[float, typer.Option(help="Instrument seconds per second.")] = 1.0,
     session_path: Annotated[Path | None, typer.Option(help="Folder for scans.")] = None,

@@ -57,6 +57,7 @@ class Dispatcher:
             detail = _UNREADABLE
         except (Refusal, InstrumentError) as error:
             detail = str(error)
+        # Empty values come before the error, where clients look for values first.
         return encode_error(name, _complaint(name, detail), layout.reply)
 
     def _decode(self, layout: Layout, body: bytes) -> Values:
@@ -70,6 +71,7 @@ class Dispatcher:
 
     def _decode_legacy(self, layout: Layout, body: bytes) -> Values | None:
         absent: dict[str, Any] = {f.name: TYPES[f.kind].empty for f in layout.request.fields}
+        # The youngest layout that fits: clients are written against one release as a whole.
         for release in reversed(RELEASES):
             try:
                 older = lookup(self._commands[layout.name.lower()][0].name, release)

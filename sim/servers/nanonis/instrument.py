@@ -60,6 +60,7 @@ class Instrument:
 
     def catch_up(self) -> None:
         """Let the time pass in the world that has passed on the clock."""
+        # Never backwards: after an action the world is ahead, and waits for the clock instead.
         behind_s = self.now() - self.world.time_s
         if behind_s > _NO_TIME_S and not self._driven:
             self.world.advance(behind_s)
@@ -80,7 +81,9 @@ class Instrument:
 
     async def until(self, time_s: float) -> None:
         """Wait until the clock shows ``time_s`` of the world's scale."""
+        # Other connections get their turn even where nothing has to be waited for.
         await asyncio.sleep(0)
+        # A timer may fire a little early, and the next line must not begin before this one ends.
         while (left_s := time_s - self.now()) > _NO_TIME_S:
             await self.clock.sleep(left_s)
 
@@ -96,6 +99,7 @@ class Instrument:
 
     def wall_s(self, timeout_ms: int) -> float | None:
         """The wall time of a controller's time-out; None if it never runs out."""
+        # The controller counts milliseconds of its own time, which the clock scales.
         return None if timeout_ms < 0 else timeout_ms * 1e-3 / self.clock.scale
 
     def act(self, action: Callable[[World], T]) -> T:
@@ -125,8 +129,9 @@ class Instrument:
         """Tunnelling current (A) and height (m) at this moment."""
         now = self.now()
         for started_s, trace in self._traces:
-            if started_s <= now <= started_s + trace.time_s[-1]:
-                at = int(np.searchsorted(trace.time_s, now - started_s))
+            elapsed_s = now - started_s
+            if 0 <= elapsed_s <= trace.time_s[-1]:
+                at = int(np.searchsorted(trace.time_s, elapsed_s))
                 return float(trace.current_a[at]), float(trace.z_m[at])
         self.catch_up()
         return self.world.read_current_a(), self.world.read_z_m()
@@ -194,6 +199,7 @@ class Activity:
         task = self._task
         if task is None:
             return True
+        # ``asyncio.wait`` leaves the activity alone when whoever waits is cancelled.
         done, _ = await asyncio.wait({task}, timeout=timeout_s)
         if done and not task.cancelled():
             task.result()
@@ -203,6 +209,7 @@ class Activity:
 def _report(task: asyncio.Task[None]) -> None:
     if task.cancelled():
         return
+    # Nobody may be waiting; an error that is never looked at would only surface much later.
     error = task.exception()
     if isinstance(error, InstrumentError):
         _log.info("an activity failed: %s", error)

@@ -45,6 +45,7 @@ class Picture:
 
     def _signal(self, channel: int, row: int, world: World) -> Image | float:
         if channel == CURRENT:
+            # The world gives no current line by line; under feedback it is the setpoint and noise.
             readings = [world.read_current_a() for _ in range(self.settings.pixels)]
             return np.array(readings, np.float32)
         if channel == BIAS:

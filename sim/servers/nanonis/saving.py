@@ -34,6 +34,7 @@ class Series:
         """
         base = _UNFIT_FOR_NAMES.sub("_", series)
         folder = self._folder()
+        # Looked up each time: a session may hold files of earlier runs, and be cleared meanwhile.
         taken = {path.name for path in folder.glob("*.sxm")}
         number = 1
         while (name := f"{base}{number:03d}.sxm") in taken:

@@ -91,6 +91,7 @@ class Scanning:
     def stop(self) -> None:
         """End the scan."""
         self._activity.stop()
+        # An empty path is how clients are told that the scan did not come to its end.
         self.path = ""
         self.line_ended.tell(LineEnd(-1, Movement.TO_CENTRE))
         self.frame_ended.tell("")
@@ -106,6 +107,7 @@ class Scanning:
     async def _run(self, direction: Direction) -> None:
         following: Direction | None = direction
         while following is not None:
+            # Controllers report a movement without a line before the first one.
             self.line_ended.tell(LineEnd(-1, Movement.TO_START))
             await self._take(self.picture)
             self.path = self._finish(self.picture)
@@ -115,6 +117,7 @@ class Scanning:
                 self.picture = self._begin(following)
 
     async def _take(self, picture: Picture) -> None:
+        # Closing the lines tells the world that the scan is over, however it ended.
         with contextlib.closing(self._lines(picture.settings)) as lines:
             complete = False
             while not complete:

@@ -10,15 +10,15 @@ from typing import Any
 
 from drivers.errors import ConfigError, ProtocolError
 from drivers.nanonis.codec import HEADER_SIZE, Header
+from drivers.nanonis.options import LOGGER_OFFSET
 
 Answer = Callable[[str, bytes], Awaitable[bytes]]
 Stream = Callable[[asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 PORTS = 4
-#: Distance of the logger's port from the first command port (6501 and 6590 on real controllers).
-LOGGER_OFFSET = 89
 #: How long a newcomer waits for a client that is just leaving the port (s of wall time).
 _HANDOVER_S = 0.25
+#: Requests read ahead of their turn, so that a client that leaves during a wait is noticed.
 _QUEUE = 64
 
 _log = logging.getLogger(__name__)
@@ -96,6 +96,7 @@ class Server:
             while (request := await requests.get()) is not None:
                 header, body = request
                 reply = await self._answer(header.name, body)
+                # What a client asked for before it left is still done, but not answered.
                 if header.respond and not left.is_set():
                     writer.write(reply)
                     await writer.drain()
@@ -116,6 +117,7 @@ class Server:
     async def _close(self) -> None:
         for server in self._servers:
             server.close()
+        # Waiting commands would otherwise outlive the sockets that they answer.
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -11,9 +11,10 @@ from pathlib import Path
 from types import FrameType
 
 from drivers import Frame, ScanSettings, TunnellingPoint
+from drivers.nanonis.options import LOGGER_OFFSET
 from sim.preset import load_preset
 from sim.servers.nanonis.controller import Controller
-from sim.servers.nanonis.server import LOGGER_OFFSET, PORTS, Server
+from sim.servers.nanonis.server import PORTS, Server
 from sim.world import World
 
 
@@ -94,6 +95,7 @@ def _welcome(service: NanonisService) -> str:
 @contextmanager
 def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
     """Set ``stop`` on Ctrl-C and termination; works where loops have no signal handlers too."""
+    # The loop's own signal handlers do not exist on Windows.
     loop = asyncio.get_running_loop()
 
     def handle(_signal: int, _frame: FrameType | None) -> None:

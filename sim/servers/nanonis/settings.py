@@ -22,6 +22,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "BiasSpectr.Chs": {"channels": (0,), "names": ("Current (A)",)},
     "BiasSpectr.Limits": {"start_v": -1.0, "end_v": 1.0},
     "BiasSpectr.MLSMode": {"mode": "Linear"},
+    # Without autosave: a client reads both flags as one number and fails on a large one.
     "BiasSpectr.Props": {
         "sweeps": 1,
         "points": 64,
@@ -98,6 +99,7 @@ class Settings:
 
     def read(self, base: str, *key: object) -> Mapping[str, Any]:
         """The current values of setting ``base``; ``key`` tells several of a kind apart."""
+        # What was never written is not kept, so that reading costs no memory.
         return self._kept.get((base, *key)) or self._initial(base)
 
     def write(self, base: str, values: Values, *key: object) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from drivers.errors import CommandFailed
+from drivers.nanonis import codes
 from drivers.nanonis.codec import HEADER_SIZE, Header, decode_reply
 from drivers.nanonis.commands import RELEASES
 from sim.preset import load_preset
@@ -17,6 +18,20 @@ from sim.servers.nanonis.extra import layout_of
 from sim.world import World
 
 NEWEST = RELEASES[-1]
+#: A sequence of the tip shaper that dents the sample.
+SHAPE = {
+    "switch_off_delay_s": 0.1,
+    "change_bias": codes.SetSwitch.ON,
+    "bias_v": 0.2,
+    "tip_lift_m": -1e-9,
+    "lift_time_1_s": 0.3,
+    "bias_lift_v": 0.05,
+    "bias_settling_s": 0.2,
+    "lift_height_m": 4e-9,
+    "lift_time_2_s": 0.4,
+    "end_wait_s": 0.5,
+    "restore_feedback": codes.SetSwitch.ON,
+}
 
 
 class Bench:

@@ -9,20 +9,7 @@ import pytest
 
 from drivers import Feedback
 from drivers.nanonis import codes
-
-SHAPE = {
-    "switch_off_delay_s": 0.1,
-    "change_bias": codes.SetSwitch.ON,
-    "bias_v": 0.2,
-    "tip_lift_m": -1e-9,
-    "lift_time_1_s": 0.3,
-    "bias_lift_v": 0.05,
-    "bias_settling_s": 0.2,
-    "lift_height_m": 4e-9,
-    "lift_time_2_s": 0.4,
-    "end_wait_s": 0.5,
-    "restore_feedback": codes.SetSwitch.ON,
-}
+from tests.sim.nanonis_server.conftest import SHAPE
 
 
 def test_a_closed_tip_shaper_window_refuses(on_bench):

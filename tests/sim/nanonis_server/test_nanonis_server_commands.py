@@ -17,23 +17,10 @@ from drivers.errors import ProtocolError
 from drivers.nanonis import codes
 from drivers.nanonis.commands import COMMANDS, RELEASES, SIMULATED_PRODUCT, lookup
 from sim.servers.nanonis.extra import EXTRA, layout_of
+from tests.sim.nanonis_server.conftest import SHAPE
 
 TABLE = Path(__file__).parents[4] / "shared" / "reference" / "nanonis_commands.tsv"
 NEWEST = RELEASES[-1]
-
-SHAPE = {
-    "switch_off_delay_s": 0.1,
-    "change_bias": codes.SetSwitch.ON,
-    "bias_v": 0.2,
-    "tip_lift_m": -1e-9,
-    "lift_time_1_s": 0.3,
-    "bias_lift_v": 0.05,
-    "bias_settling_s": 0.2,
-    "lift_height_m": 4e-9,
-    "lift_time_2_s": 0.4,
-    "end_wait_s": 0.5,
-    "restore_feedback": codes.SetSwitch.ON,
-}
 
 
 @pytest.mark.parametrize("release", RELEASES)

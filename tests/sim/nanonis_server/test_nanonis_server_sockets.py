@@ -22,10 +22,11 @@ from drivers.nanonis.client import NanonisConnection
 from drivers.nanonis.codec import HEADER_SIZE, Header, encode_request
 from drivers.nanonis.commands import lookup
 from drivers.nanonis.logger import LogParser
+from drivers.nanonis.options import LOGGER_OFFSET
 from sim.cli import serve
 from sim.preset import load_preset
 from sim.servers.nanonis.controller import Controller
-from sim.servers.nanonis.server import LOGGER_OFFSET, Server
+from sim.servers.nanonis.server import Server
 from sim.world import World
 
 HOST, PORT, RELEASE = "127.0.0.1", 6501, 14718

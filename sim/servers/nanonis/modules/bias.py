@@ -53,6 +53,7 @@ class Bias:
         require("pulse width", width_s, _SHORTEST_S, LONGEST_S)
         held = self._hold == PulseHold.HOLD
         self._instrument.act(lambda world: _pulse(world, bias_v, width_s, held=held))
+        # Without waiting, the pulse still happens now and later commands come after it.
         if values["wait"]:
             await self._instrument.settle()
         return NOTHING

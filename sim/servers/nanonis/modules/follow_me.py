@@ -72,6 +72,7 @@ class FollowMe:
         world = self._instrument.world
         x0_m, y0_m = world.x_m, world.y_m
         distance_m = math.hypot(x_m - x0_m, y_m - y0_m)
+        # In stretches, so that the tip is where it should be when it is stopped or looked at.
         stretches = max(math.ceil(distance_m / speed_m_per_s / _STRETCH_S), 1)
         with self._instrument.driven():
             for n in range(1, stretches + 1):

@@ -63,6 +63,7 @@ class TcpLogger:
         """Choose the channels of the next start."""
         if any(not 0 <= channel < len(NAMES) for channel in values["channels"]):
             raise Refusal("A channel index is out of range.")
+        # Frames carry no names: a change in mid-stream could not be told from data.
         if self._running:
             raise Refusal("The channels cannot be changed while the logger is running.")
         self._channels = values["channels"]
@@ -105,6 +106,7 @@ class TcpLogger:
             return
         rate_hz = RT_FREQUENCY_HZ / self._oversampling
         count = int((self._instrument.now() - self._sent_until_s) * rate_hz)
+        # A client that does not read must not fill the memory; it is told by the status.
         waiting = client.transport.get_write_buffer_size()
         if count > _MOST_FRAMES or waiting > _MOST_BUFFERED_BYTES:
             self._running, self._overflown = False, True

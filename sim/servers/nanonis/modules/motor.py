@@ -43,6 +43,7 @@ class Motor:
         """Make steps in one direction."""
         if values["group"] > _MOST_GROUP:
             raise Refusal("There is no motor group with this index.")
+        # A new move replaces one that still runs, as the controller has one motor output.
         self._moving.start(self._steps(_WAYS[values["direction"]], values["steps"]))
         if values["wait"]:
             await self._moving.wait()

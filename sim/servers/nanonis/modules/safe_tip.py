@@ -47,6 +47,7 @@ class SafeTip:
         self._judge(float(np.abs(trace.current_a).max()))
 
     def _watch(self) -> None:
+        # A reading costs a draw of noise, so it is taken only where it is needed.
         if self._settings.read("SafeTip.OnOff")["status"] == Switch.ON:
             self._judge(abs(self._instrument.world.read_current_a()))
 
@@ -60,5 +61,6 @@ class SafeTip:
         if props["auto_pause_scan"] == Switch.ON:
             self._pause_scan()
         if props["auto_recovery"] == Switch.ON:
+            # Still marked as tripped while it closes, or a low threshold would trip it for ever.
             self._instrument.act(lambda world: world.set_feedback(True))
             self._controller.tripped = False

@@ -26,6 +26,7 @@ from sim.servers.nanonis.speed import Speed
 _log = logging.getLogger(__name__)
 
 _PROPS = "Scan.Props"
+#: Controllers make the number of pixels a multiple of this.
 _BLOCK = 16
 _MOST_LINES = 1 << 14
 _MOST_VALUES = 1 << 24
@@ -94,6 +95,7 @@ class ScanModule:
     async def wait_frame(self, values: Values) -> Values:
         """Wait until the frame is complete or stopped, and say where it was saved."""
         if not self._scanning.active:
+            # On a fast clock a scan may be over before its client asks; that must not hang.
             return {"timed_out": 0, "path": self._scanning.path}
         timeout_s = self._instrument.wall_s(values["timeout_ms"])
         path = await self._scanning.frame_ended.next(timeout_s)
@@ -121,6 +123,7 @@ class ScanModule:
                 x_m, y_m = frame.to_sample(u, v)
                 if abs(x_m) > range_m[0] / 2 or abs(y_m) > range_m[1] / 2:
                     raise Refusal("The scan frame is outside the range of the scanner.")
+        # The speed may refuse the new width, so it is asked before anything changes.
         self._speed.resize(self._frame.width_m, frame.width_m)
         self._frame = frame
         return NOTHING
@@ -141,6 +144,7 @@ class ScanModule:
         require("number of lines", lines, 1, _MOST_LINES)
         require("number of values", max(len(channels), 1) * pixels * lines, 1, _MOST_VALUES)
         self._channels, self._pixels, self._lines = tuple(dict.fromkeys(channels)), pixels, lines
+        # A scan that runs keeps its picture; its clients read it by the shape it began with.
         if not self._scanning.active:
             self._scanning.picture = self._picture(self._scanning.picture.settings.direction)
         return NOTHING
@@ -233,6 +237,7 @@ class ScanModule:
         try:
             return self._save(picture)
         except FileError as error:
+            # The scan itself is sound; an empty path tells the client that there is no file.
             _log.warning("a scan was not saved: %s", error)
             return ""
 

@@ -9,6 +9,7 @@ from sim.servers.nanonis.handlers import NOTHING, Refusal, Values, command
 from sim.servers.nanonis.instrument import Instrument
 from sim.servers.nanonis.settings import Settings
 
+# Clients with fixed numbers expect current, bias and height where controllers usually have them.
 CURRENT, BIAS, X, Y, Z = 0, 24, 28, 29, 30
 _COUNT = 128
 _NAMED = {

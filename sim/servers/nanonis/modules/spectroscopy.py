@@ -48,6 +48,7 @@ class BiasSpectroscopy:
         currents_a = np.full(points, np.nan)
         self._sweep.start(self._run(biases_v, currents_a))
         await self._sweep.wait()
+        # A controller answers after the sweep even if nobody wants the data.
         if not values["get_data"]:
             return {"channels": (), "data": np.empty((0, 0)), "parameters": ()}
         return {
@@ -94,6 +95,7 @@ class BiasSpectroscopy:
         act, world = self._instrument.act, self._instrument.world
         before_v, feedback = world.bias_v, world.feedback
         with self._instrument.driven():
+            # However the sweep ends, the tip must not be left without feedback at a strange bias.
             try:
                 act(lambda world: world.advance(timing["average_s"]))
                 act(lambda world: world.set_feedback(False))

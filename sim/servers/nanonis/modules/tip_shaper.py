@@ -53,6 +53,7 @@ class TipShaper:
     async def start(self, values: Values) -> Values:
         """Run the sequence."""
         self._need_window()
+        # One sequence without gaps, however long the simulation takes to work it out.
         with self._instrument.driven():
             self._shape(dict(self._settings.read(_GROUP)))
         if values["wait"]:
@@ -65,6 +66,8 @@ class TipShaper:
         act = self._instrument.act
         world = self._instrument.world
         before_v = world.bias_v
+        # The order and the waits are those of the controller's own sequence; z is averaged under
+        # feedback first, because everything after is counted from that height.
         act(lambda world: world.advance(props["switch_off_delay_s"]))
         act(lambda world: world.set_feedback(False))
         if props["change_bias"] == Switch.ON:
@@ -102,6 +105,7 @@ def _ramps(world: World, props: dict[str, Any]) -> Trace | None:
             average_s=0.0,
             restore_feedback=False,
         )
+    # A first ramp away from the surface is allowed, and touches nothing.
     world.shift_z(props["tip_lift_m"])
     world.set_bias(props["bias_lift_v"])
     world.advance(down_s + dwell_s)

@@ -28,6 +28,7 @@ class Util:
         self._settings = settings
         self._release = release
         self.session_path = session_path
+        # What is shown can be changed by clients; the scanner itself cannot.
         self._range_m = instrument.world.range_m
 
     @command("Util.VersionGet")

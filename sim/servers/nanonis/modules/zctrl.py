@@ -11,6 +11,7 @@ from sim.servers.nanonis.instrument import Activity, Instrument
 from sim.servers.nanonis.settings import Settings
 
 _CONTROLLERS = ("log Current",)
+# Wide of anything sensible: these only keep nonsense out of the simulation.
 _SMALLEST_SETPOINT_A = 1e-14
 _P_GAINS_M = (1e-18, 1e-6)
 _TIME_CONSTANTS_S = (1e-9, 1e3)
@@ -115,6 +116,7 @@ class ZController:
     @command("ZCtrl.Home")
     async def home(self, _: Values) -> Values:
         """Switch off and move to the home position."""
+        # Unlike switching off by hand, this neither averages z nor lifts the tip first.
         props = self._settings.read("ZCtrl.HomeProps")
         self._instrument.act(lambda world: world.set_feedback(False))
         start_m = self._instrument.world.z_m if props["mode"] == Home.RELATIVE else 0.0
@@ -168,6 +170,7 @@ class ZController:
         if values["status"] == Switch.OFF:
             self._approach.stop()
         elif not self._approach.running:
+            # Approaching is a decision of the operator, as is switching the controller on.
             self.tripped = False
             self._approach.start(self._step_closer())
         return NOTHING
@@ -179,12 +182,14 @@ class ZController:
 
     def pull_back(self) -> None:
         """Switch off and withdraw."""
+        # An approach that went on would bring the tip straight back.
         self._approach.stop()
         self._instrument.act(lambda world: world.withdraw())
         self._withdrawing_until_s = self._instrument.world.time_s
 
     async def _step_closer(self) -> None:
         with self._instrument.driven():
+            # Clients poll until this ends, and some without a time-out; it always ends.
             while not await self._instrument.perform(lambda world: world.approach_step()):
                 self._count_step()
 
@@ -207,6 +212,7 @@ class ZController:
         world = self._instrument.world
         distance_m = min(max(z_m, low_m), high_m) - world.z_m
         if world.feedback is Feedback.WITHDRAWN and distance_m >= 0:
+            # The tip is at the upper end already, where a controller stops without complaint.
             return
         self._instrument.act(lambda world: world.shift_z(distance_m))
 
