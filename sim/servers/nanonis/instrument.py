@@ -40,6 +40,7 @@ class Instrument:
     Attributes:
         world: the simulated microscope.
         clock: instrument time.
+        before_change: called before every change of the world.
         on_change: called after every change of the world.
         on_trace: called with the trace of every action.
     """
@@ -47,6 +48,7 @@ class Instrument:
     def __init__(self, world: World, clock: ScaledClock) -> None:
         self.world = world
         self.clock = clock
+        self.before_change: list[Callable[[], None]] = []
         self.on_change: list[Callable[[], None]] = []
         self.on_trace: list[Callable[[Trace], None]] = []
         self._traces: deque[tuple[float, Trace]] = deque(maxlen=_KEPT_TRACES)
@@ -105,12 +107,17 @@ class Instrument:
     def act(self, action: Callable[[World], T]) -> T:
         """Do something to the world now; the clock may then have to catch up."""
         self.catch_up()
-        started_s = self.world.time_s
+        for listener in self.before_change:
+            listener()
+        started_s, rest = self.world.time_s, (self.world.read_current_a(), self.world.read_z_m())
         result = action(self.world)
         if isinstance(result, Trace):
             self._traces.append((started_s, result))
-            for listener in self.on_trace:
-                listener(result)
+            for watcher in self.on_trace:
+                watcher(result)
+        elif self.world.time_s > started_s:
+            # What is asked about this time later must not be told how things stood afterwards.
+            self._traces.append((started_s, _flat(self.world.time_s - started_s, rest)))
         self.changed()
         return result
 
@@ -158,6 +165,12 @@ class Instrument:
                 for sample, values in zip(samples, (trace.current_a, trace.z_m), strict=True):
                     sample[inside] = _averaged(values, last, averaged)
         return samples
+
+
+def _flat(seconds: float, rest: tuple[float, float]) -> Trace:
+    """Nothing happening for a while: current and height stay as they are."""
+    current_a, z_m = (np.full(2, value, np.float32) for value in rest)
+    return Trace(np.array([0.0, seconds]), current_a, z_m)
 
 
 def _averaged(values: Samples, last: NDArray[np.intp], count: int) -> Samples:

@@ -40,6 +40,7 @@ class TcpLogger:
         self._fed: asyncio.StreamWriter | None = None
         self._counter = 0
         self._sent_until_s = 0.0
+        instrument.before_change.append(self._deliver)
 
     @command("TCPLog.Start")
     async def start(self, _: Values) -> Values:
