@@ -22,8 +22,8 @@ class ScorerNetwork(nn.Module):
     def __init__(self, width: int = 32) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            _block(CHANNELS, width, 5, 2),
-            _block(width, 2 * width, 3, 2),
+            _block(CHANNELS, 3 * width // 2, 5, 2),
+            _block(3 * width // 2, 2 * width, 3, 2),
             _block(2 * width, 3 * width, 3, 2),
             _block(3 * width, 3 * width, 3, 1),
         )

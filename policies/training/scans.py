@@ -17,8 +17,9 @@ from drivers.actions import TunnellingPoint
 from drivers.scan import Direction, Frame, Scan, ScanLine, ScanSettings
 from policies.report import TipState
 from policies.scorer.preprocess import ScorerInput, prepare
+from policies.training.tips import draw_tips
 from sim.preset import Preset, load_preset
-from sim.tip import Termination, Tip, draw_apexes, draw_first, terminated
+from sim.tip import Tip
 from sim.world import World
 
 CHUNK = 512
@@ -64,8 +65,8 @@ def _chunk(job: tuple[int, int, int, str]) -> Examples:
     preset = load_preset(name)
     inputs: list[ScorerInput] = []
     labels: list[NDArray[np.float32]] = []
-    for _ in range(size):
-        world = World(preset, int(rng.integers(2**31)), draw_tip(rng, preset))
+    for tip in islice(draw_tips(rng, preset), size):
+        world = World(preset, int(rng.integers(2**31)), tip)
         scan, label = _scan(rng, world, preset)
         inputs.append(prepare(scan))
         labels.append(label)
@@ -76,25 +77,6 @@ def _chunk(job: tuple[int, int, int, str]) -> Examples:
     )
 
 
-def draw_tip(rng: np.random.Generator, preset: Preset) -> Tip:
-    """Half the tips as they come, half near the border between good and bad.
-
-    The border is where a repair is decided; drawn as they come, too few tips lie there.
-    """
-    if rng.uniform() < 0.5:
-        return draw_first(rng, preset, dirt=rng.uniform(0, 0.4))
-    radius = math.exp(rng.normal(math.log(1.3), 0.4))
-    tip = Tip(
-        radius_nm=radius,
-        apexes=draw_apexes(rng, preset, radius, mean_gap_nm=0.35),
-        stable=bool(rng.uniform() < 0.85),
-    )
-    kind = Termination.CLEAN
-    if rng.uniform() < 0.15:
-        kind = Termination.WEAK if rng.uniform() < 0.5 else Termination.STRONG
-    return terminated(rng, preset, tip, kind)
-
-
 def _scan(
     rng: np.random.Generator, world: World, preset: Preset
 ) -> tuple[Scan, NDArray[np.float32]]:
@@ -102,7 +84,7 @@ def _scan(
     settings = _settings(rng, world)
     before = world.tip
     wanted = settings.lines
-    if rng.uniform() < 0.35:
+    if rng.uniform() < 0.25:
         wanted = int(rng.integers(12, settings.lines))
     lines: list[ScanLine] = []
     for line in world.lines(settings):
@@ -110,15 +92,15 @@ def _scan(
         if len(lines) == wanted:
             break
     scan = Scan.from_lines(settings, lines)
-    if rng.uniform() < 0.1:
+    if rng.uniform() < 0.05:
         scan = replace(scan, backward=None)
-    if rng.uniform() < 0.1:
+    if rng.uniform() < 0.05:
         scan = replace(scan, frame=None, scale_known=False)
     return scan, _labels(before, world.tip, preset)
 
 
 def _settings(rng: np.random.Generator, world: World) -> ScanSettings:
-    usual = rng.uniform() < 0.7
+    usual = rng.uniform() < 0.8
     width = 24e-9 if usual else math.exp(rng.uniform(math.log(12e-9), math.log(60e-9)))
     pixels = 96 if usual else int(rng.choice([64, 96, 128, 192]))
     reach = (world.range_m[0] - 1.5 * width) / 2

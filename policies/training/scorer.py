@@ -24,9 +24,11 @@ from sim.preset import load_preset
 PRESET = "au111"
 BATCH = 64
 HELD_OUT = 4000
-PASSES = 2
+PASSES = 3
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-3
+#: Weight of each output: a repair ends on "good", and "double" is what is hardest to see.
+WEIGHTS = (3.0, 2.0, 1.0, 1.0, 1.0, 1.0)
 
 
 def train(seed: int, scans: int, out: Path) -> Manifest:
@@ -43,9 +45,12 @@ def train(seed: int, scans: int, out: Path) -> Manifest:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     preset = load_preset(PRESET)
     held = min(HELD_OUT, scans // 10)
+    # One core trains and the others render: more threads would only wait for each other.
+    torch.set_num_threads(1)
+    workers = max((os.cpu_count() or 1) - 1, 1)
     started = time.monotonic()
     with _progress() as progress:
-        examples = generate(seed, held + scans, PRESET, workers=os.cpu_count() or 1)
+        examples = generate(seed, held + scans, PRESET, workers)
         test = _gather(examples, held)
         network = _fit(seed, examples, scans, device, progress)
     logits = _logits(network, test, device)
@@ -99,14 +104,14 @@ def _fit(
     rng = np.random.default_rng(seed)
     network = ScorerNetwork().to(device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    seen = 0
+    weights, seen = torch.tensor(WEIGHTS, device=device), 0
     bar = progress.add_task("training", total=scans)
     for chunk in chunks:
         optimiser.param_groups[0]["lr"] = _learning_rate(seen / scans)
         for pictures, numbers, labels in _batches(chunk, rng, device):
             with torch.autocast(device.type, torch.bfloat16, enabled=_half_is_fast(device)):
                 logits = network(pictures, numbers)
-            loss = binary_cross_entropy_with_logits(logits.float(), labels)
+            loss = binary_cross_entropy_with_logits(logits.float(), labels, weights)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -138,6 +143,7 @@ def _batches(
             if rng.uniform() < 0.5:
                 # A mirrored scan is a scan of the mirrored surface with the mirrored tip.
                 pictures = pictures.flip(3)
+            pictures = pictures.contiguous(memory_format=torch.channels_last)  # a tenth faster
             numbers = torch.from_numpy(batch.numbers).to(device)
             yield pictures, numbers, torch.from_numpy(batch.labels).to(device)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from policies.scorer import Scorer
 from policies.training import scans
 from policies.training.scans import Examples
 from policies.training.scorer import train
+from policies.training.tips import draw_tips
 from sim.preset import load_preset
 
 
@@ -42,7 +44,7 @@ def test_a_good_tip_has_no_trouble_and_a_bad_one_has(chunks: list[Examples]) -> 
 
 def test_tips_of_every_kind_are_drawn() -> None:
     preset, rng = load_preset("au111"), np.random.default_rng(0)
-    tips = [scans.draw_tip(rng, preset) for _ in range(300)]
+    tips = list(islice(draw_tips(rng, preset), 400))
     assert {tip.clean for tip in tips} == {True, False}
     assert {tip.stable for tip in tips} == {True, False}
     assert min(tip.radius_nm for tip in tips) < 0.8
