@@ -26,7 +26,7 @@ from drivers.peers import PEERS, peer_python
 HOST = "127.0.0.1"
 SERVE = "from agent.main import main; main()"
 START_TIMEOUT_S = 60.0
-PORT_OFFSETS = (0, 1, 2, 3, 89)
+PORT_OFFSETS = (0, 1, 2, 3, LOGGER_OFFSET)
 
 PEER = "nanonis-spm"
 #: Takes lines of a command and a count; answers each with the seconds that every call took.

@@ -8,10 +8,10 @@ be raised: configuration can only narrow them.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Iterator
-from typing import Annotated
+from collections.abc import AsyncGenerator
+from typing import Annotated, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from drivers.actions import (
     Action,
@@ -32,6 +32,8 @@ from drivers.scan import ScanLine, ScanSettings
 
 NM = 1e-9
 PA = 1e-12
+
+_KINDS = get_args(get_args(Action)[0])
 
 Limit = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -126,9 +128,10 @@ def check_action(action: Action, state: MicroscopeState, limits: Limits) -> None
     Raises:
         Refused: with the name of the limit, the value and the bound.
     """
+    if not isinstance(action, _KINDS):
+        raise Refused("kind", f"refused: {action!r} is not a known kind of action")
+    _check_sound(action, action.kind)
     check = _Checker(limits, action.kind)
-    if not all(math.isfinite(number) for number in _numbers(action)):
-        raise Refused("finite", f"{action.kind} refused: every number must be finite, got {action}")
     match action:
         case Pulse():
             _check_pulse(check, action)
@@ -152,8 +155,6 @@ def check_action(action: Action, state: MicroscopeState, limits: Limits) -> None
             check.within("max_p_gain_pm", action.p_gain_m / 1e-12, "P gain (pm)")
             time_constant_us = action.time_constant_s / 1e-6
             check.within("min_time_constant_us", time_constant_us, "time constant (us)")
-        case _:
-            raise Refused("kind", f"refused: {action!r} is not a known kind of action")
 
 
 def _check_pulse(check: _Checker, pulse: Pulse) -> None:
@@ -165,8 +166,20 @@ def _check_pulse(check: _Checker, pulse: Pulse) -> None:
         raise Refused(
             "pulse_z_offset", "pulse refused: a z offset towards the sample is an indentation"
         )
-    if pulse.z_offset_m and pulse.feedback == "on":
+    if pulse.feedback == "on":
+        _check_pulse_under_feedback(check, pulse)
+
+
+def _check_pulse_under_feedback(check: _Checker, pulse: Pulse) -> None:
+    if pulse.z_offset_m:
         raise Refused("pulse_feedback", "pulse refused: a z offset needs feedback='held'")
+    check.within("min_bias_v", abs(pulse.peak_bias_v), "bias under feedback (V)")
+    if pulse.peak_bias_v * pulse.at.bias_v < 0:
+        raise Refused(
+            "pulse_feedback",
+            f"pulse refused: from {pulse.at.bias_v:g} V to {pulse.peak_bias_v:g} V the bias passes "
+            "zero, where feedback drives the tip into the sample; use feedback='held'",
+        )
 
 
 def _check_indentation(check: _Checker, dip: Indentation) -> None:
@@ -187,9 +200,8 @@ def check_scan(settings: ScanSettings, state: MicroscopeState, limits: Limits) -
     Raises:
         Refused: with the name of the limit, the value and the bound.
     """
+    _check_sound(settings, "scan")
     check = _Checker(limits, "scan")
-    if not all(math.isfinite(number) for number in _numbers(settings)):
-        raise Refused("finite", "scan refused: every number must be finite")
     check.tunnelling(settings.at)
     check.within("max_speed_nm_per_s", settings.speed_m_per_s / NM, "speed (nm/s)")
     half_width, half_height = settings.frame.width_m / 2, settings.frame.height_m / 2
@@ -198,12 +210,16 @@ def check_scan(settings: ScanSettings, state: MicroscopeState, limits: Limits) -
             check.reach(*settings.frame.to_sample(u, v), state)
 
 
-def _numbers(model: BaseModel) -> Iterator[float]:
-    for value in model.__dict__.values():
-        if isinstance(value, BaseModel):
-            yield from _numbers(value)
-        elif isinstance(value, float):
-            yield value
+def _check_sound(model: BaseModel, what: str) -> None:
+    """Refuse what the model itself would not let in: one can be made without being checked."""
+    try:
+        type(model).model_validate(model.model_dump(warnings=False), strict=True)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(map(str, problem["loc"]))
+        raise Refused(
+            "sound", f"{what} refused: {field} is {problem['input']!r}; {problem['msg']}"
+        ) from None
 
 
 class EnvelopedMicroscope:

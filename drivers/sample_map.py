@@ -15,6 +15,7 @@ from scipy import ndimage
 from drivers.scan import Frame, Scan
 
 CELL_M = 2e-9
+MOST_CELLS = 1000
 #: Local relief above which a patch counts as step, adatom or debris. The herringbone of Au(111)
 #: stays below 50 pm, a monatomic step of the usual metals is 200 pm and more.
 RELIEF_M = 70e-12
@@ -39,13 +40,15 @@ class Site:
 class SampleMap:
     """Which parts of the piezo field are still untouched and unseen.
 
-    The field is centred on zero and cut into cells of ``CELL_M``.
+    The field is centred on zero and cut into cells of ``CELL_M``, or coarser ones if it is large.
     """
 
     def __init__(self, width_m: float, height_m: float) -> None:
         self.width_m = width_m
         self.height_m = height_m
-        shape = (round(height_m / CELL_M), round(width_m / CELL_M))
+        # Cells that lie in the range as a whole; no more than a field of some micrometres has.
+        self._cell_m = max(CELL_M, max(width_m, height_m) / MOST_CELLS)
+        shape = (int(height_m / self._cell_m + 1e-6), int(width_m / self._cell_m + 1e-6))
         self._touched = np.zeros(shape, np.bool_)
         self._seen = np.zeros(shape, np.bool_)
 
@@ -53,7 +56,7 @@ class SampleMap:
         """Note that a disc of ``diameter_m`` around ``(x, y)`` is spoiled."""
         row, column = self._cell(x_m, y_m)
         rows, columns = np.ogrid[: self._touched.shape[0], : self._touched.shape[1]]
-        radius = diameter_m / 2 / CELL_M + 0.5
+        radius = diameter_m / 2 / self._cell_m + 0.5
         self._touched |= (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
 
     def look(self, frame: Frame) -> None:
@@ -79,7 +82,7 @@ class SampleMap:
         Returns:
             The centre (m), or None if the field is exhausted.
         """
-        side = int(np.ceil(size_m / CELL_M))
+        side = int(np.ceil(size_m / self._cell_m))
         used = np.pad((self._touched | self._seen).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
         if side >= min(self._touched.shape):
             return None
@@ -89,14 +92,14 @@ class SampleMap:
         rows, columns = np.nonzero(inside == 0)
         if rows.size == 0:
             return None
-        ys = (rows + side / 2) * CELL_M - self.height_m / 2
-        xs = (columns + side / 2) * CELL_M - self.width_m / 2
+        ys = (rows + side / 2) * self._cell_m - self.height_m / 2
+        xs = (columns + side / 2) * self._cell_m - self.width_m / 2
         nearest = int(np.argmin((xs - x_m) ** 2 + (ys - y_m) ** 2))
         return float(xs[nearest]), float(ys[nearest])
 
     def _cell(self, x_m: float, y_m: float) -> tuple[int, int]:
-        column = int((x_m + self.width_m / 2) // CELL_M)
-        row = int((y_m + self.height_m / 2) // CELL_M)
+        column = int((x_m + self.width_m / 2) // self._cell_m)
+        row = int((y_m + self.height_m / 2) // self._cell_m)
         return row, column
 
     def _slices(self, x_m: float, y_m: float, size_m: float) -> tuple[slice, slice]:

@@ -33,7 +33,7 @@ NOISE_A = 1e-12
 class Frame(BaseModel):
     """Where a scan lies: centre, size (m) and angle (degrees, clockwise positive)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     x_m: Finite
     y_m: Finite
@@ -61,7 +61,7 @@ class ScanSettings(BaseModel):
         direction: ``down`` starts with the top row, ``up`` with the bottom row.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     frame: Frame
     pixels: Annotated[int, Field(ge=16, multiple_of=16)]

@@ -34,16 +34,17 @@ def score(
     for path in _files(paths):
         try:
             scan = read_scan(path)
-            rows.append((path, scan, scorer.judge(scan)))
+            report = scorer.judge(scan)
+            if png:
+                draw(scan, report, path.name, path.with_suffix(path.suffix + ".png"))
+            rows.append((path, scan, report))
         except FileError as error:
             failures.append(str(error))
         except ValueError as error:
             failures.append(f"{path}: {error}")
-    if png:
-        for path, scan, report in rows:
-            draw(scan, report, path.name, path.with_suffix(path.suffix + ".png"))
     if as_json:
-        print(json.dumps([_as_dict(*row) for row in rows], indent=2))  # noqa: T201
+        found = {"scans": [_as_dict(*row) for row in rows], "failures": failures}
+        typer.echo(json.dumps(found, indent=2))
     elif rows:
         Console().print(_table(rows))
     for failure in failures:

@@ -149,7 +149,8 @@ def _read_heights(file: BinaryIO, start: int, header: Header) -> tuple[Quantity,
     heights = _read_channel(file, start, header, "Z")
     if not heights:
         raise _Damaged("it holds no forward picture of the channel Z")
-    if np.ptp(heights[0]) > 0:
+    followed = heights[0][np.isfinite(heights[0])]
+    if followed.size == 0 or np.ptp(followed) > 0:
         return "height", heights
     currents = _read_channel(file, start, header, "Current")
     if not currents:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from drivers.formats.atomic import write_atomically
 from drivers.sample_map import level
 from drivers.scan import Image, Scan
 from policies.report import TipReport, TipState
@@ -27,6 +28,9 @@ def draw(scan: Scan, report: TipReport, title: str, path: Path) -> None:
         report: its judgement.
         title: shown above.
         path: the file to write; replaced whole or not at all.
+
+    Raises:
+        FileError: the file cannot be written.
     """
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
@@ -38,9 +42,9 @@ def draw(scan: Scan, report: TipReport, title: str, path: Path) -> None:
         _picture(backward, scan, scan.backward, "backward")
     _bars(bars, report)
     figure.suptitle(title, fontsize=10)
-    part = path.with_name(path.name + ".part")
-    figure.savefig(part, format="png", dpi=110)
-    os.replace(part, path)
+    picture = BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
+    write_atomically(path, picture.getvalue())
 
 
 def _picture(axes: Axes, scan: Scan, z: Image, title: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -13,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from drivers.errors import FileError
+from drivers.formats.atomic import write_atomically
 
 SHIPPED = Path(__file__).parent / "weights" / "scorer.safetensors"
 
@@ -76,14 +76,7 @@ def write_weights(
     content = save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()})
     digest = hashlib.sha256(content).hexdigest()
     manifest = Manifest.model_validate({**describe, "sha256": digest})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, content)
+    write_atomically(path, content)
     text = json.dumps(manifest.model_dump(), indent=2) + "\n"
-    _replace(manifest_path(path), text.encode())
+    write_atomically(manifest_path(path), text.encode())
     return manifest
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    os.replace(part, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from drivers.errors import FileError
 from policies.report import TipState
 from policies.scorer.network import ScorerNetwork
 from policies.scorer.weights import Manifest, write_weights
@@ -41,7 +43,11 @@ def train(seed: int, scans: int, out: Path) -> Manifest:
         seed: seed of data, initial weights and batches.
         scans: number of simulated scans; another tenth of that, at most ``HELD_OUT``, is held out.
         out: weights file; the manifest goes beside it.
+
+    Raises:
+        FileError: the weights could not be written there; found out before the training.
     """
+    _check_writable(out.parent)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     preset = load_preset(PRESET)
     held = min(HELD_OUT, scans // 10)
@@ -69,6 +75,15 @@ def train(seed: int, scans: int, out: Path) -> Manifest:
             "metrics": {**metrics, "training_s": round(time.monotonic() - started, 1)},
         },
     )
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise FileError(f"cannot write weights to {folder}: {error.strerror}") from None
 
 
 def _progress() -> Progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,6 +77,14 @@ OUTSIDE = [
     ("max_pulse_lift_nm", Pulse(at=AT, bias_v=3.0, width_s=0.1, z_offset_m=5.1e-9)),
     ("pulse_z_offset", Pulse(at=AT, bias_v=3.0, width_s=0.1, z_offset_m=-1e-9)),
     ("pulse_feedback", Pulse(at=AT, bias_v=3.0, width_s=0.1, z_offset_m=1e-9, feedback="on")),
+    ("pulse_feedback", Pulse(at=AT, bias_v=-3.0, width_s=0.1, feedback="on")),
+    ("min_bias_v", Pulse(at=AT, bias_v=0.0, width_s=0.1, feedback="on")),
+    ("sound", altered(DIP, depth_m=-1e-9)),
+    ("sound", altered(DIP, dwell_s=True)),
+    ("sound", altered(DIP, lift_m="3e-9")),
+    ("sound", altered(DIP, dwell_s=np.float32(np.nan))),
+    ("sound", altered(Pulse(at=AT, bias_v=3.0, width_s=0.1), reference="relativ")),
+    ("sound", Indentation.model_construct(depth_m=1e-9)),
     ("max_depth_nm", Indentation(at=AT, depth_m=10.1e-9, lift_m=30e-9)),
     ("max_contact_bias_v", altered(DIP, contact_bias_v=-0.51)),
     ("max_dwell_s", altered(DIP, dwell_s=10.1)),
@@ -147,8 +156,8 @@ def test_refuses_any_number_that_is_not_finite(action: Action, value: float) -> 
         ("max_speed_nm_per_s", {"backward_s": 0.011}),
         ("piezo_range", {"frame": FRAME.model_copy(update={"x_m": 389e-9})}),
         ("piezo_range", {"frame": FRAME.model_copy(update={"y_m": 385e-9, "angle_deg": 45.0})}),
-        ("finite", {"forward_s": math.nan}),
-        ("finite", {"frame": FRAME.model_copy(update={"y_m": math.inf})}),
+        ("sound", {"forward_s": math.nan}),
+        ("sound", {"frame": FRAME.model_copy(update={"y_m": math.inf})}),
         ("min_bias_v", {"at": AT.model_copy(update={"bias_v": 0.0})}),
     ],
 )

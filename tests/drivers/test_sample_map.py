@@ -114,3 +114,18 @@ def test_levelling_keeps_steps_and_removes_tilt_and_line_offsets() -> None:
     low, high = flat[:, :45].mean(), flat[:, 55:].mean()
     assert high - low == pytest.approx(235e-12, rel=0.05)
     assert flat[:, :45].mean(axis=1).std() < 15e-12
+
+
+def test_frames_stay_within_a_range_that_no_cell_divides() -> None:
+    book = SampleMap(101.3 * NM, 99.1 * NM)
+    while (spot := book.fresh_frame(24 * NM, 0.0, 0.0)) is not None:
+        assert abs(spot[0]) + 12 * NM <= 101.3 / 2 * NM
+        assert abs(spot[1]) + 12 * NM <= 99.1 / 2 * NM
+        book.look(Frame(x_m=spot[0], y_m=spot[1], width_m=24 * NM, height_m=24 * NM))
+
+
+def test_a_wide_field_is_kept_in_coarser_cells() -> None:
+    book = SampleMap(10e-6, 10e-6)
+    book.touch(1e-6, 1e-6, 8 * NM)
+    assert book.is_touched(1e-6, 1e-6, 8 * NM)
+    assert book.touched_share() < 1e-4

@@ -67,6 +67,19 @@ def test_real_files_agree_with_nanonispy2(real_file):
     assert scan.forward.dtype == np.float32
 
 
+def test_an_unfinished_scan_is_still_a_topograph(tmp_path):
+    forward = make_scan().forward.copy()
+    forward[2:] = np.nan
+    path = tmp_path / "a.sxm"
+    write_sxm(path, make_scan(forward=forward, backward=None))
+    row = b"\t30\tZ\tm\tforward\t1.000E+0\t0.000E+0"
+    both = path.read_bytes().replace(row, row + b"\n\t0\tCurrent\tA\tforward\t1\t0")
+    path.write_bytes(both + np.full(forward.shape, 1e-10, ">f4").tobytes())
+    scan = read_sxm(path)
+    assert scan.quantity == "height"
+    np.testing.assert_array_equal(scan.forward, forward)
+
+
 def test_a_decade_of_current_is_a_tenth_of_a_nanometre():
     low, high = apparent_height(np.array([-1e-10, -1e-9], np.float32))
     assert high - low == pytest.approx(0.106e-9, rel=0.01)

@@ -11,12 +11,13 @@ contaminated several times in a row gets voltage pulses of growing height and al
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from drivers.actions import Action, Indentation, Pulse, TunnellingPoint
+from drivers.envelope import Limits
 from drivers.outcome import Outcome
 from policies.episode import Acted, History, Looked, Proposal
 from policies.report import TipReport, TipState
@@ -55,46 +56,82 @@ class EscalationSettings(BaseModel):
 class EscalationRule:
     """Proposes the next rung of the ladder of depths, or of pulses for a tip that stays dirty."""
 
-    def __init__(self, at: TunnellingPoint, settings: EscalationSettings | None = None) -> None:
+    def __init__(
+        self,
+        at: TunnellingPoint,
+        limits: Limits | None = None,
+        settings: EscalationSettings | None = None,
+    ) -> None:
         self._at = at
+        self._limits = limits or Limits()
         self._settings = settings or EscalationSettings()
 
     def propose(self, history: History) -> Proposal:
-        """The next indentation or pulse; never gives up by itself."""
+        """The next indentation or pulse within the limits; gives up where they leave none."""
         trouble = _last_report(history).worst.value
         dirty_looks = self._dirty_looks(history)
-        if dirty_looks and dirty_looks % self._settings.dirty_looks == 0:
-            return self._pulse(history, trouble)
+        highest_v = self._limits.max_pulse_v
+        pulses_v = [height for height in self._settings.pulses_v if height <= highest_v]
+        if pulses_v and dirty_looks and dirty_looks % self._settings.dirty_looks == 0:
+            return self._pulse(history, pulses_v, trouble)
         depth_nm, why = self._depth_nm(history)
+        if depth_nm is None:
+            return Proposal(None, why)
         return Proposal(self._indentation(depth_nm), f"{trouble}: indent {depth_nm:.2f} nm, {why}")
 
-    def _pulse(self, history: History, trouble: str) -> Proposal:
+    def _pulse(self, history: History, heights: Sequence[float], trouble: str) -> Proposal:
         earlier = sum(isinstance(event.action, Pulse) for event in _acts(history))
-        heights = self._settings.pulses_v
         height = heights[(earlier // 2) % len(heights)] * (1 if earlier % 2 == 0 else -1)
-        action = Pulse(at=self._at, bias_v=height, width_s=self._settings.pulse_s, feedback="held")
+        width_s = min(self._settings.pulse_s, self._limits.max_pulse_s)
+        action = Pulse(at=self._at, bias_v=height, width_s=width_s, feedback="held")
         return Proposal(action, f"{trouble}: pulse {height:+.1f} V, the tip stays dirty")
 
-    def _depth_nm(self, history: History) -> tuple[float, str]:
-        """Depth of the next indentation and why."""
-        rule = self._settings
+    def _depth_nm(self, history: History) -> tuple[float | None, str]:
+        """Depth of the next indentation and why; None if no depth within the limits is left."""
+        rule, deepest = self._settings, self._limits.max_depth_nm
+        contact_nm, after_contact, searched = self._contact(history)
+        if contact_nm is None:
+            last = min(rule.last_depth_nm, deepest)
+            rungs = np.arange(rule.first_depth_nm, last + 1e-6, rule.search_step_nm)
+            if rungs.size == 0:
+                return None, f"no indentation is allowed: max_depth_nm is {deepest:g}"
+            return float(rungs[searched % rungs.size]), "looking for contact"
+        ladder = [rung for rung in rule.penetrations_nm if contact_nm + rung <= deepest]
+        if not ladder:
+            return None, (
+                f"no depth is left: contact is at {contact_nm:.2f} nm and max_depth_nm {deepest:g}"
+            )
+        rung = ladder[(after_contact // rule.tries) % len(ladder)]
+        return contact_nm + rung, f"{rung:.2f} nm past contact"
+
+    def _contact(self, history: History) -> tuple[float | None, int, int]:
+        """Depth of contact (nm) if known, indentations since it is known, and those before."""
         contact_nm, after_contact, searched = None, 0, 0
         for event in _acts(history):
             if not isinstance(event.action, Indentation):
                 continue
-            after_contact += contact_nm is not None
-            searched += contact_nm is None
-            met = contact_depth_m(event.action, event.outcome)
-            contact_nm = contact_nm if met is None else met / NM
-        if contact_nm is None:
-            rungs = np.arange(rule.first_depth_nm, rule.last_depth_nm + 1e-6, rule.search_step_nm)
-            return float(rungs[searched % len(rungs)]), "looking for contact"
-        rung = rule.penetrations_nm[(after_contact // rule.tries) % len(rule.penetrations_nm)]
-        return contact_nm + rung, f"{rung:.2f} nm past contact"
+            known = contact_nm is not None
+            after_contact += known
+            searched += not known
+            met_m = contact_depth_m(event.action, event.outcome)
+            # Without a trace only the search tells the depth; later dips go deeper on purpose.
+            if met_m is not None and not (known and event.outcome.trace is None):
+                contact_nm = met_m / NM
+        return contact_nm, after_contact, searched
 
     def _indentation(self, depth_nm: float) -> Action:
-        depth_m = depth_nm * NM
-        return Indentation(at=self._at, depth_m=depth_m, lift_m=3 * depth_m)
+        limits, depth_m = self._limits, depth_nm * NM
+        lift_m = max(min(3 * depth_nm, limits.max_lift_nm), depth_nm) * NM
+        slowest_s = lift_m / NM / max(limits.max_ramp_nm_per_s, 1e-3)
+        ramp_s = max(0.1, slowest_s)
+        return Indentation(
+            at=self._at,
+            depth_m=depth_m,
+            approach_time_s=ramp_s,
+            lift_m=lift_m,
+            lift_time_s=ramp_s,
+            dwell_s=min(0.1, limits.max_dwell_s),
+        )
 
     def _dirty_looks(self, history: History) -> int:
         """Dirty looks in a row, up to now."""
@@ -122,7 +159,8 @@ def contact_depth_m(dip: Indentation, outcome: Outcome) -> float | None:
     """
     trace = outcome.trace
     if trace is not None and trace.current_a.size:
-        met = np.flatnonzero(np.abs(trace.current_a) > CONTACT_A)
+        threshold_a = max(CONTACT_A, 10 * dip.at.setpoint_a)
+        met = np.flatnonzero(np.abs(trace.current_a) > threshold_a)
         return float(trace.z_m[0] - trace.z_m[met[0]]) if met.size else None
     jumped = outcome.z_jump_m is not None and abs(outcome.z_jump_m) > CHANGED_M
     return dip.depth_m if jumped else None
