@@ -30,7 +30,7 @@ def repair(
         str | None,
         typer.Option(help="Address, such as sim:au111 or nanonis://192.168.0.7:6501."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of a simulated microscope.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of a simulated microscope.")] = None,
     config_file: ConfigFile = None,
     as_json: AsJson = False,
     max_actions: Annotated[
@@ -77,6 +77,8 @@ def _tell(result: RepairResult, *, as_json: bool) -> None:
         Console().print(result_table(result))
     if result.outcome == "stopped":
         typer.echo(f"tipsmith: {result.reason}", err=True)
+    if result.warning is not None:
+        typer.echo(f"tipsmith: {result.warning}", err=True)
 
 
 @config.command()

@@ -7,6 +7,7 @@ envelope.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,31 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from drivers.actions import Finite, Positive, TunnellingPoint
-from drivers.envelope import Limits
-from drivers.errors import ConfigError
+from drivers.actions import Finite, MoveTo, Positive, TunnellingPoint
+from drivers.envelope import Limits, check_action, check_scan
+from drivers.errors import ConfigError, Refused
+from drivers.microscope import Feedback, MicroscopeState
 from drivers.scan import Frame, ScanSettings
 from policies.episode import RepairPlan
 
 DEFAULT_FILE = Path("tipsmith.toml")
+#: Stands for an instrument that is not open yet: how far it reaches, it says itself.
+UNKNOWN = MicroscopeState(
+    time_s=0.0,
+    bias_v=0.0,
+    setpoint_a=0.0,
+    current_a=0.0,
+    x_m=0.0,
+    y_m=0.0,
+    z_m=0.0,
+    feedback=Feedback.WITHDRAWN,
+    scanning=False,
+    range_m=(math.inf, math.inf, math.inf),
+)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class MicroscopeSettings(_Section):
@@ -41,12 +56,15 @@ class MicroscopeSettings(_Section):
     """
 
     uri: str = "sim:au111"
-    options: dict[str, str | int | float] = Field(default_factory=dict)
+    options: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
     @property
     def driver_options(self) -> dict[str, str]:
         """The options as text, as in the query of an address."""
-        return {name: str(value) for name, value in self.options.items()}
+        return {
+            name: str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in self.options.items()
+        }
 
 
 class LookSettings(_Section):
@@ -64,10 +82,10 @@ class LookSettings(_Section):
         hopeless_share: share of its lines that must have been seen before that.
     """
 
-    pixels: int = Field(96, ge=16, multiple_of=16)
-    lines: int = Field(96, ge=1)
-    forward_s: Positive = 0.15
-    backward_s: Positive = 0.10
+    pixels: int = Field(96, ge=16, le=4096, multiple_of=16)
+    lines: int = Field(96, ge=1, le=4096)
+    forward_s: float = Field(0.15, gt=0, le=600)
+    backward_s: float = Field(0.10, gt=0, le=600)
     bias_v: Finite = 0.5
     setpoint_pa: Positive = 50.0
     judge_every_lines: int = Field(8, ge=1)
@@ -175,8 +193,8 @@ def load_config(path: Path | None = None) -> Config:
             there is none.
 
     Raises:
-        ConfigError: the file is missing or no TOML, or a setting is unknown, malformed or wider
-            than a ceiling.
+        ConfigError: the file is missing or no TOML, or a setting is unknown, malformed, wider than
+            a ceiling, or such that the envelope would refuse the looks.
     """
     if path is None:
         if not DEFAULT_FILE.exists():
@@ -184,7 +202,7 @@ def load_config(path: Path | None = None) -> Config:
         path = DEFAULT_FILE
     try:
         config = Config.model_validate(_read(path))
-        _ = config.envelope
+        _check_repair(config.repair, config.envelope)
     except ValidationError as error:
         raise ConfigError(f"{path}: {_sentence(error)}") from None
     except ConfigError as error:
@@ -200,6 +218,17 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise ConfigError(f"is not TOML: {error}") from None
+
+
+def _check_repair(repair: RepairSettings, limits: Limits) -> None:
+    side = repair.frame_nm * 1e-9
+    frame = Frame(x_m=0.0, y_m=0.0, width_m=side, height_m=side)
+    travel = MoveTo(x_m=0.0, y_m=0.0, speed_m_per_s=repair.travel_nm_per_s * 1e-9)
+    try:
+        check_scan(repair.scan(frame), UNKNOWN, limits)
+        check_action(travel, UNKNOWN, limits)
+    except Refused as refusal:
+        raise ConfigError(f"[repair]: {refusal}") from None
 
 
 def _sentence(error: ValidationError) -> str:

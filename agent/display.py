@@ -82,6 +82,8 @@ def result_table(result: RepairResult) -> Table:
         "wall time": f"{result.wall_s:.1f} s, of which the agent's own {result.overhead_s:.1f} s",
         "journal": result.journal,
     }
+    if result.warning is not None:
+        rows["warning"] = result.warning
     if result.true_state is not None:
         facts = (f"{name} {_fact(value)}" for name, value in result.true_state.items())
         rows["truth (simulated)"] = ", ".join(facts)

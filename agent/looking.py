@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from agent.config import LookSettings
 from agent.run import Run
@@ -13,6 +16,8 @@ from policies import observe
 from policies.episode import Looked
 from policies.report import TipReport
 from policies.scorer import Scorer
+
+Judgement = TypeVar("Judgement")
 
 
 async def look(
@@ -31,7 +36,7 @@ async def look(
         whole: take all lines whatever they look like.
 
     Raises:
-        InstrumentError: the instrument failed, or sent no line at all.
+        InstrumentError: the instrument failed, sent no line at all, or lines that show nothing.
         Refused: the scan lies outside the envelope.
     """
     scan_settings = settings.scan(frame)
@@ -39,7 +44,7 @@ async def look(
     if not arrived:
         raise InstrumentError("the scan ended without a single line; is it stopped elsewhere?")
     scan = Scan.from_lines(scan_settings, arrived, run.microscope.name)
-    return await asyncio.to_thread(observe.look, scan, scorer, run.now_s)
+    return await _judged(partial(observe.look, scan, scorer, run.now_s))
 
 
 async def _scan(
@@ -54,13 +59,22 @@ async def _scan(
             if not due or len(arrived) == settings.lines:
                 continue
             scan = Scan.from_lines(scan_settings, arrived)
-            report = await asyncio.to_thread(scorer.judge, scan)
+            report = await _judged(partial(scorer.judge, scan))
             run.tell(replace(run.progress, lines=len(arrived), report=report))
             if not whole and _hopeless(report, settings):
                 break
     finally:
         await run.instrument(lines.aclose())
     return arrived
+
+
+async def _judged(judge: Callable[[], Judgement]) -> Judgement:
+    try:
+        return await asyncio.to_thread(judge)
+    except ValueError as error:
+        raise InstrumentError(
+            f"the scan shows no surface ({error}); are the feedback and the tip in order?"
+        ) from error
 
 
 def _hopeless(report: TipReport, settings: LookSettings) -> bool:

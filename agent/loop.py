@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 #: Ctrl-C, a request to terminate, a closed terminal or dropped connection, and Ctrl-Break.
 STOPPING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-WAIT_TEXT = "tipsmith: stopping already, and seeing to the tip first; please wait"
+WAIT_TEXT = "tipsmith: stopping already; please wait until the tip is withdrawn\n"
 
 
 def run(work: Coroutine[None, None, Result]) -> Result:
@@ -78,7 +78,10 @@ class _Stop:
                 self.asked = True
                 task.cancel()
 
-        with _handled(lambda _number, _frame: loop.call_soon_threadsafe(cancel) and None):
+        def handler(_number: int, _frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(cancel)
+
+        with _handled(handler):
             return await work
 
 
@@ -101,4 +104,5 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 def _say_wait() -> None:
     # After its terminal is gone, nobody is left to be told.
     with contextlib.suppress(OSError):
-        print(WAIT_TEXT, file=sys.stderr, flush=True)
+        sys.stderr.write(WAIT_TEXT)
+        sys.stderr.flush()

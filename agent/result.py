@@ -31,6 +31,7 @@ class RepairResult:
         journal: path of the journal.
         true_state: hidden state at the end, where the instrument is simulated.
         exit_code: of the command line.
+        warning: what could not be put back in order at the instrument afterwards, or None.
     """
 
     outcome: Ending
@@ -43,6 +44,7 @@ class RepairResult:
     journal: str
     true_state: Mapping[str, float | bool | str] | None
     exit_code: int
+    warning: str | None = None
 
     def to_json(self) -> str:
         """The result as one JSON object on one line."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,15 +13,18 @@ from agent.installation import own_version
 from agent.journal import Journal
 from agent.loop import finish
 from agent.repair import repair
-from agent.result import Listener, RepairResult
+from agent.result import Listener, Progress, RepairResult
 from drivers.envelope import EnvelopedMicroscope
 from drivers.errors import InstrumentError
+from drivers.microscope import Capability
 from drivers.registry import open_microscope
 from policies.conditioner import EscalationRule
 from policies.scorer import Scorer
 
 CLOSE_TIMEOUT_S = 10.0
 LIBRARIES = ("numpy", "scipy", "torch")
+#: What a repair cannot do without.
+NEEDED = frozenset({Capability.SCAN, Capability.PULSE, Capability.INDENT})
 
 
 async def run_repair(
@@ -38,7 +41,7 @@ async def run_repair(
     Raises:
         UnknownMicroscope: no driver serves the address.
         ConfigError: the address or an option is wrong.
-        ConnectionFailed: the instrument does not answer.
+        InstrumentError: the instrument does not answer, or lacks what a repair needs.
         FileError: the journal cannot be started.
     """
     microscope = await open_microscope(
@@ -47,21 +50,61 @@ async def run_repair(
         options=config.microscope.driver_options,
         seed=seed,
     )
+    latest = _Latest(on_progress)
     try:
+        _check_capabilities(microscope)
         with Journal.create(
             Path(config.journal.directory), _about(config, seed, scorer)
         ) as journal:
-            policy = EscalationRule(config.repair.at)
-            return await repair(microscope, scorer, policy, config.repair, journal, on_progress)
+            policy = EscalationRule(config.repair.at, config.envelope)
+            result = await repair(microscope, scorer, policy, config.repair, journal, latest.see)
     finally:
-        await finish(_close(microscope))
+        warning = await finish(_close(microscope, latest))
+    return replace(result, warning=warning)
 
 
-async def _close(microscope: EnvelopedMicroscope) -> None:
-    # What failed before is in the result already; a dead link cannot be closed politely.
-    with suppress(InstrumentError, TimeoutError):
+class _Latest:
+    """Passes progress on to ``listener`` and keeps the latest."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._progress: Progress | None = None
+
+    def see(self, progress: Progress) -> None:
+        """Take in ``progress``."""
+        self._progress = progress
+        self._listener(progress)
+
+    def warn(self, warning: str) -> None:
+        """Add ``warning`` to the result, if there is one, and pass it on again."""
+        if self._progress is not None and self._progress.result is not None:
+            result = replace(self._progress.result, warning=warning)
+            self.see(replace(self._progress, result=result))
+
+
+def _check_capabilities(microscope: EnvelopedMicroscope) -> None:
+    missing = sorted(NEEDED - microscope.capabilities)
+    if missing:
+        raise InstrumentError(
+            f"{microscope.name} lacks what a repair needs: {', '.join(missing)}; "
+            "see that its modules are licensed and open"
+        )
+
+
+async def _close(microscope: EnvelopedMicroscope, latest: _Latest) -> str | None:
+    """Let go of the instrument; what was left undone there, or None."""
+    try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await microscope.close()
+    except InstrumentError as error:
+        warning = f"the instrument was not left in order: {error}"
+    except TimeoutError:
+        warning = f"the instrument did not let go within {CLOSE_TIMEOUT_S:g} s; check its settings"
+    else:
+        return None
+    # Told at once: a caller that is being cancelled gets no result but by its listener.
+    latest.warn(warning)
+    return warning
 
 
 def _about(config: Config, seed: int | None, scorer: Scorer) -> dict[str, object]:

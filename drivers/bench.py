@@ -21,6 +21,7 @@ from drivers.benchmark import BenchOptions, Report, Row, judged
 from drivers.errors import ConnectionFailed, UserError
 from drivers.nanonis.client import NanonisConnection
 from drivers.nanonis.codes import Sweep
+from drivers.nanonis.options import LOGGER_OFFSET
 from drivers.peers import PEERS, peer_python
 
 HOST = "127.0.0.1"

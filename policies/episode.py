@@ -114,14 +114,14 @@ class RepairPlan(BaseModel):
         max_hours: instrument hours after which it gives up.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    frame_nm: float = Field(24.0, gt=0)
-    confirm_spots: int = Field(3, ge=1)
+    frame_nm: float = Field(24.0, gt=0, le=10_000)
+    confirm_spots: int = Field(3, ge=1, le=100)
     accept_quality: float = Field(0.5, gt=0, lt=1)
     confirm_quality: float = Field(0.75, gt=0, lt=1)
-    max_actions: int = Field(100, ge=0)
-    max_hours: float = Field(6.0, gt=0)
+    max_actions: int = Field(100, ge=0, le=10_000)
+    max_hours: float = Field(6.0, gt=0, le=1_000)
 
 
 def spoiled_diameter_m(action: Action) -> float:

@@ -35,7 +35,7 @@ def prepare(extra: str = "") -> Path:
     python = python_of(ENVIRONMENT)
     fingerprint = _fingerprint()
     stamps = [ENVIRONMENT / f"installed-{extra}"] if extra else ENVIRONMENT.glob("installed-*")
-    if python.exists() and any(s.exists() and s.read_text() == fingerprint for s in stamps):
+    if python.exists() and any(_holds(stamp, fingerprint) for stamp in stamps):
         return python
     if not python.exists():
         print(f"making a virtual environment in {ENVIRONMENT}", file=sys.stderr)
@@ -44,7 +44,7 @@ def prepare(extra: str = "") -> Path:
     target = f"{ROOT}[{extra}]" if extra else str(ROOT)
     install = [str(python), "-m", "pip", "install", "--quiet", "--constraint", str(CONSTRAINTS)]
     run([*install, "--editable", target], "installing the project failed; is there a network?")
-    (ENVIRONMENT / f"installed-{extra or 'base'}").write_text(fingerprint)
+    (ENVIRONMENT / f"installed-{extra or 'base'}").write_text(fingerprint, encoding="utf-8")
     return python
 
 
@@ -56,7 +56,11 @@ def run(command: list[str], failure: str) -> None:
         sys.exit(code)
 
 
+def _holds(stamp: Path, fingerprint: str) -> bool:
+    return stamp.exists() and stamp.read_text(encoding="utf-8") == fingerprint
+
+
 def _fingerprint() -> str:
     parts = [sys.version, str(ROOT)]
-    parts += [path.read_text() for path in (ROOT / "pyproject.toml", CONSTRAINTS)]
+    parts += [path.read_text(encoding="utf-8") for path in (ROOT / "pyproject.toml", CONSTRAINTS)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -5,9 +5,11 @@ Without arguments it does the main job on the simulated STM: a bad tip is repair
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+from typing import NoReturn
 
 from environment import prepare
 
@@ -20,12 +22,18 @@ def main() -> None:
     arguments = sys.argv[1:] or MAIN_JOB
     program = "from agent.main import main; main()"
     # The caller's folder stays the current one, so that relative paths mean what they say.
-    try:
-        command = [str(python), "-P", "-c", program, *arguments]
-        code = subprocess.run(command, check=False, env=dict(os.environ)).returncode
-    except KeyboardInterrupt:
-        code = 130
-    sys.exit(code)
+    hand_over([str(python), "-P", "-c", program, *arguments])
+
+
+def hand_over(command: list[str]) -> NoReturn:
+    """Go on as ``command``, so that every signal reaches it and it has all the time it needs."""
+    if os.name == "posix":
+        os.execv(command[0], command)  # noqa: S606 - there is no shell to start it with
+    process = subprocess.Popen(command)
+    while True:
+        # The command gets Ctrl-C itself, and withdraws the tip before it leaves.
+        with contextlib.suppress(KeyboardInterrupt):
+            sys.exit(process.wait())
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Set
 
 import async_solipsism
 import pytest
@@ -27,8 +27,12 @@ async def no_leaked_tasks() -> AsyncGenerator[None]:
     """Fail an asynchronous test that leaves a task behind."""
     before = asyncio.all_tasks()
     yield
-    mine = {asyncio.current_task()}
-    leaked = [task for task in asyncio.all_tasks() - before - mine if not task.done()]
+    fail_for_leaked(before)
+
+
+def fail_for_leaked(before: Set[asyncio.Task[object]]) -> None:
+    """Fail if tasks run that did not run ``before``."""
+    leaked = [task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()]
     for task in leaked:
         task.cancel()
     if leaked:
@@ -40,8 +44,13 @@ async def no_leaked_tasks() -> AsyncGenerator[None]:
 def run_virtual() -> Callable[..., object]:
     """Run a coroutine function to its end on a loop whose time jumps ahead instead of waiting."""
 
-    def run(main: Callable[[], object]) -> object:
+    async def checked(main: Callable[[], Coroutine[None, None, object]]) -> object:
+        result = await main()
+        fail_for_leaked(set())
+        return result
+
+    def run(main: Callable[[], Coroutine[None, None, object]]) -> object:
         with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
-            return runner.run(main())
+            return runner.run(checked(main))
 
     return run

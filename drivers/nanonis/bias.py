@@ -9,7 +9,7 @@ from drivers.errors import InstrumentError
 from drivers.microscope import Feedback
 from drivers.nanonis.session import Session
 from drivers.nanonis.settings import Settings
-from drivers.nanonis.zcontrol import ZControl
+from drivers.nanonis.zcontrol import MIN_BIAS_V, ZControl
 
 STEP_V = 0.05
 RATE_V_PER_S = 1.0
@@ -38,6 +38,7 @@ class WorkingPoint:
         self._settings = settings
         self._z = z
         self._operators: TunnellingPoint | None = None
+        self._looked = False
 
     async def get(self) -> tuple[float, float]:
         """Sample bias (V) and current setpoint (A)."""
@@ -49,6 +50,19 @@ class WorkingPoint:
         """The controller's bias for a sample bias, and the other way round."""
         return self._session.options.bias_sign * sample_v
 
+    async def engage(self, at: TunnellingPoint) -> None:
+        """Hold the tunnelling contact at ``at``; a held tip is only let go once that is set.
+
+        Raises:
+            ContactLost: the tip is withdrawn, or the feedback cannot be switched on.
+            InstrumentError: the controller did not take a value over.
+        """
+        held = await self._z.within_reach() is Feedback.HELD
+        await self.set(at)
+        await self._z.engage()
+        if held:
+            await self._session.pause(_SETTLE_S)
+
     async def set(self, at: TunnellingPoint) -> None:
         """Go to a tunnelling point, keeping the conductance below that of both ends.
 
@@ -57,8 +71,7 @@ class WorkingPoint:
             ContactLost: the feedback did not come back after the bias went through zero.
         """
         bias_v, setpoint_a = await self.get()
-        if self._operators is None and setpoint_a > 0:
-            self._operators = TunnellingPoint(bias_v=bias_v, setpoint_a=setpoint_a)
+        await self._remember(bias_v, setpoint_a)
         # The tip comes closest where bias is low and setpoint high at once, so a lower setpoint
         # is set before the bias moves and a higher one after.
         lowered = at.setpoint_a < setpoint_a
@@ -72,9 +85,31 @@ class WorkingPoint:
             await self._session.pause(_SETTLE_S)
 
     async def restore(self) -> None:
-        """Go back to the operator's tunnelling point; a withdrawn tip is left as it is."""
-        if self._operators and await self._z.feedback() is not Feedback.WITHDRAWN:
-            await self.set(self._operators)
+        """Go back to the operator's tunnelling point; a tip without feedback is left as it is.
+
+        Raises:
+            InstrumentError: it could not be reached.
+        """
+        at = self._operators
+        if at is None:
+            return
+        try:
+            if await self._z.feedback() is Feedback.ON:
+                await self.set(at)
+        except InstrumentError as error:
+            raise InstrumentError(
+                f"bias and setpoint are not back at the operator's {at.bias_v:g} V and "
+                f"{at.setpoint_a * 1e12:g} pA ({error}); set them by hand"
+            ) from error
+
+    async def _remember(self, bias_v: float, setpoint_a: float) -> None:
+        if self._looked:
+            return
+        # Only a point at which the feedback holds the tip is one that it can be brought back to.
+        feedback = await self._z.feedback()
+        if feedback is Feedback.ON and abs(bias_v) >= MIN_BIAS_V and setpoint_a > 0:
+            self._operators = TunnellingPoint(bias_v=bias_v, setpoint_a=setpoint_a)
+        self._looked = True
 
     async def _ramp(self, start_v: float, end_v: float) -> bool:
         """Ramp the sample bias; whether there was anything to do."""

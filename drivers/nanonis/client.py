@@ -14,10 +14,18 @@ What an error says about the request:
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, cast
 
 from drivers.errors import ConnectionFailed, ConnectionLost, ProtocolError
-from drivers.nanonis.codec import HEADER_SIZE, Header, Layout, decode_reply, encode_request
+from drivers.nanonis.codec import (
+    HEADER_SIZE,
+    NAME_SIZE,
+    Header,
+    Layout,
+    decode_reply,
+    encode_request,
+)
 from drivers.nanonis.commands import RELEASES, lookup
 
 DEFAULT_TIMEOUT_S = 5.0
@@ -76,7 +84,10 @@ class NanonisConnection:
             except ConnectionLost:
                 if not layout.reads:
                     raise
-                body = await self._exchange(layout, frame, timeout_s)
+                # How the link broke tells more than that it cannot be mended.
+                with suppress(ConnectionFailed):
+                    return self._decode(layout, await self._exchange(layout, frame, timeout_s))
+                raise
             return self._decode(layout, body)
 
     async def close(self) -> None:
@@ -89,7 +100,7 @@ class NanonisConnection:
     async def _exchange(self, layout: Layout, frame: bytes, timeout_s: float) -> bytes:
         link = await self._connected()
         try:
-            return await link.exchange(layout.name, frame, timeout_s)
+            return await link.exchange(layout, frame, timeout_s)
         except (ConnectionLost, ProtocolError, asyncio.CancelledError):
             self._drop()
             raise
@@ -97,6 +108,7 @@ class NanonisConnection:
     async def _connected(self) -> _Link:
         if self._link is not None and self._link.usable:
             return self._link
+        fault = self._link.fault if self._link is not None else ""
         self._drop()
         where = f"{self.host}:{self.port}"
         try:
@@ -106,7 +118,8 @@ class NanonisConnection:
                 )
         except (OSError, UnicodeError) as error:  # of a host that cannot be a host's name
             raise ConnectionFailed(
-                f"no Nanonis controller answers at {where} ({str(error) or 'time-out'}); check "
+                f"{fault and fault + '; '}no Nanonis controller answers at {where} "
+                f"({str(error) or f'time-out of {self.timeout_s:g} s'}); check "
                 "that its software runs, that its TCP programming interface has this port, and "
                 "that no other program holds it"
             ) from None
@@ -127,9 +140,14 @@ class NanonisConnection:
 
 
 class _Link(asyncio.Protocol):
-    """A socket that hands over one reply for each request; asyncio sets TCP_NODELAY on it."""
+    """A socket that hands over one reply for each request; asyncio sets TCP_NODELAY on it.
+
+    Attributes:
+        fault: what the other side did that nobody was waiting for; empty if nothing.
+    """
 
     _transport: asyncio.Transport  # set by asyncio before the link is handed out
+    _layout: Layout  # what was asked last
 
     def __init__(self, where: str) -> None:
         self._where = where
@@ -137,8 +155,9 @@ class _Link(asyncio.Protocol):
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
+        self._timeout_s = 0.0
         self._reply: asyncio.Future[bytes] | None = None
-        self._name = ""
+        self.fault = ""
         self._chunks: list[bytes] = []
         self._received = 0
         self._expected = 0
@@ -148,9 +167,12 @@ class _Link(asyncio.Protocol):
         """Whether the socket is open and in step."""
         return not self._transport.is_closing()
 
-    async def exchange(self, name: str, frame: bytes, timeout_s: float) -> bytes:
+    async def exchange(self, layout: Layout, frame: bytes, timeout_s: float) -> bytes:
         """Send a request and return the body of its reply."""
-        self._name = name
+        if not self.usable:
+            # Some servers talk first, or hang up, as soon as they are connected to.
+            raise ConnectionLost(self.fault or f"{self._where} closed the connection at once")
+        self._layout, self._timeout_s = layout, timeout_s
         self._chunks, self._received, self._expected = [], 0, 0
         self._reply = self._loop.create_future()
         self._set_deadline(self._loop.time() + timeout_s)
@@ -163,7 +185,7 @@ class _Link(asyncio.Protocol):
     async def close(self) -> None:
         """Close the socket and wait until it is closed."""
         self._transport.close()
-        await self._closed
+        await asyncio.shield(self._closed)  # set by asyncio even if nobody waits any more
 
     def abort(self) -> None:
         """Close the socket at once."""
@@ -179,9 +201,13 @@ class _Link(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         reason = f" ({exc})" if exc else ""
+        if self._reply is None:
+            self.fault = self.fault or f"{self._where} closed the connection{reason}"
+            return
         self._fail(
             ConnectionLost(
-                f"{self._where} closed the connection instead of answering {self._name}{reason}; "
+                f"{self._where} closed the connection instead of answering "
+                f"{self._layout.name}{reason}; "
                 "a port serves one client, and some modules close it when they are not there"
             )
         )
@@ -189,13 +215,14 @@ class _Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
         if self._reply is None or self._reply.done():
+            self.fault = f"{self._where} sent {data[:NAME_SIZE]!r} without having been asked"
             self.abort()
             return
         # Pictures come in many pieces; they are put together once, not with every piece.
         self._chunks.append(data)
         self._received += len(data)
         try:
-            if not self._expected and self._received >= HEADER_SIZE:
+            if not self._expected:
                 self._read_header()
             if self._expected and self._received >= self._expected:
                 self._finish(self._reply)
@@ -205,19 +232,23 @@ class _Link(asyncio.Protocol):
 
     def _read_header(self) -> None:
         self._chunks = [b"".join(self._chunks)]
-        header = Header.decode(self._chunks[0][:HEADER_SIZE])
-        if header.name != self._name:
+        head, name = self._chunks[0][:HEADER_SIZE], self._layout.name
+        if not name.encode().ljust(NAME_SIZE, b"\0").startswith(head[:NAME_SIZE]):
+            # Said without waiting for a whole header, which other servers may never send.
+            answer = head[:NAME_SIZE].rstrip(b"\0").decode("latin-1")
+            shown = answer.encode("unicode_escape").decode() or "zeros"
             raise ProtocolError(
-                f"{self._where} answered {header.name} when asked {self._name}; "
+                f"{self._where} answered {shown} when asked {name}; "
                 "the connection was closed because its answers are out of step"
             )
-        self._expected = HEADER_SIZE + header.size
+        if len(head) == HEADER_SIZE:
+            self._expected = HEADER_SIZE + Header.decode(head).size
 
     def _finish(self, reply: asyncio.Future[bytes]) -> None:
         if self._received > self._expected:
             raise ProtocolError(
                 f"{self._where} sent {self._received - self._expected} bytes more than its answer "
-                f"to {self._name} has"
+                f"to {self._layout.name} has"
             )
         reply.set_result(b"".join(self._chunks)[HEADER_SIZE:])
 
@@ -237,12 +268,14 @@ class _Link(asyncio.Protocol):
         if self._loop.time() < self._deadline - _EARLY_S:
             self._set_deadline(self._deadline)
             return
-        self._fail(
-            ConnectionLost(
-                f"{self._where} did not answer {self._name} in time; the connection was closed, "
-                "and whether the command was carried out is unknown"
-            )
+        doubt = "" if self._layout.reads else ", and whether it was carried out is unknown"
+        error = ConnectionLost(
+            f"{self._where} did not answer {self._layout.name} in time ({self._timeout_s:g} s); "
+            f"the connection was closed{doubt}"
         )
+        # Tells silence from a connection that was closed.
+        error.__cause__ = TimeoutError()
+        self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         if self._reply is not None and not self._reply.done():

@@ -14,9 +14,10 @@ from drivers.errors import CommandFailed, ProtocolError
 from drivers.nanonis.wire import Record, Values, decode_text
 
 HEADER_SIZE = 40
+NAME_SIZE = 32
 MAX_BODY = 64 * 2**20
 
-_HEADER = struct.Struct(">32siHH")
+_HEADER = struct.Struct(f">{NAME_SIZE}siHH")
 _ERROR = struct.Struct(">Ii")
 _OK = _ERROR.pack(0, 0)
 # How far from the end of a damaged reply an error block is looked for.

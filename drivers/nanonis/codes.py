@@ -45,6 +45,27 @@ class SetAutosave(IntEnum):
     OFF = 3
 
 
+class Autopaste(IntEnum):
+    """Which scans are pasted into the background, as read.
+
+    These codes are not published; they are inferred from the manufacturer's order "all, next, off"
+    and from autosave, whose codes go the same way.
+    """
+
+    ALL = 0
+    NEXT = 1
+    OFF = 2
+
+
+class SetAutopaste(IntEnum):
+    """Which scans are pasted into the background, as written; inferred likewise."""
+
+    KEEP = 0
+    ALL = 1
+    NEXT = 2
+    OFF = 3
+
+
 class SpeedLock(IntEnum):
     """What stays constant when the frame changes size, as read."""
 
@@ -156,6 +177,7 @@ class LoggerStatus(IntEnum):
 PAIRS: tuple[tuple[type[IntEnum], type[IntEnum]], ...] = (
     (Switch, SetSwitch),
     (Autosave, SetAutosave),
+    (Autopaste, SetAutopaste),
     (SpeedLock, SetSpeedLock),
     (Home, SetHome),
 )

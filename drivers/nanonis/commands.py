@@ -145,14 +145,14 @@ _TABLE = (
     Command(
         "Scan.PropsSet",
         "continuous:u32=SetSwitch bouncy:u32=SetSwitch autosave:u32=SetAutosave series:str "
-        "comment:str modules:str[]@13742.. autopaste:u32@14573..",
+        "comment:str modules:str[]@13742.. autopaste:u32=SetAutopaste@14573..",
     ),
     Command(
         "Scan.PropsGet",
         "",
         "continuous:u32=Switch bouncy:u32=Switch autosave:u32=Autosave series:str comment:str "
         "modules:str[]@14429.. parameter_counts:i32[]@14429.. parameters:str[][]@14429.. "
-        "autopaste:u32@14573..",
+        "autopaste:u32=Autopaste@14573..",
     ),
     Command("Scan.SpeedSet", _SPEED.format("Set")),
     Command("Scan.SpeedGet", "", _SPEED.format("")),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
 
 from drivers.actions import (
     Action,
@@ -119,15 +118,23 @@ class NanonisMicroscope:
     async def close(self) -> None:
         """Put back what the operator had set, and disconnect.
 
-        Bias and setpoint of a withdrawn tip are left as they are.
+        Bias and setpoint are left as they are unless the feedback is on now and was on, at a bias
+        above ``MIN_BIAS_V``, when they were first changed.
 
         Raises:
             InstrumentError: something could not be put back; the connections are closed anyway.
         """
-        async with AsyncExitStack() as last_first:
-            last_first.push_async_callback(self._rig.session.close)
-            last_first.push_async_callback(self._rig.point.restore)
-            last_first.push_async_callback(self._rig.settings.give_back_all)
+        failures = []
+        try:
+            for put_back in (self._rig.point.restore, self._rig.settings.give_back_all):
+                try:
+                    await put_back()
+                except InstrumentError as error:
+                    failures.append(str(error))
+        finally:
+            await self._rig.session.close()
+        if failures:
+            raise InstrumentError("; and ".join(failures))
 
     async def _perform(self, action: Action) -> Outcome:
         match action:

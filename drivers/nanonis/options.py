@@ -100,8 +100,8 @@ def read_options(address: Address) -> NanonisOptions:
         return NanonisOptions.model_validate(dict(address.options))
     except ValidationError as error:
         first = error.errors()[0]
+        option = ".".join(map(str, first["loc"]))
         known = ", ".join(NanonisOptions.model_fields)
-        raise ConfigError(
-            f"option {'.'.join(map(str, first['loc']))!r} of {address.text!r}: {first['msg']}; "
-            f"known options are {known}"
-        ) from None
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(f"unknown option {option!r} for nanonis; known are {known}") from None
+        raise ConfigError(f"option {option!r} of {address.text!r}: {first['msg']}") from None

@@ -27,8 +27,9 @@ async def safe_tip_suspended(rig: Rig) -> AsyncGenerator[None]:
             "SafeTip's auto-recovery is on, which would move the tip by itself after an action "
             "that touches the sample; switch auto-recovery off in the controller's SafeTip module"
         )
-    await rig.settings.write("SafeTip.OnOff", status=SetSwitch.OFF)
     try:
+        # Inside, because it may be off even if switching it off could not be seen to succeed.
+        await rig.settings.write("SafeTip.OnOff", status=SetSwitch.OFF)
         yield
     finally:
         try:

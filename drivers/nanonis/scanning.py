@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 
 import numpy as np
 
-from drivers.errors import CommandFailed, InstrumentError
+from drivers.errors import CommandFailed, ConnectionFailed, ConnectionLost, InstrumentError
 from drivers.nanonis.codes import (
     ScanAction,
     ScanDirection,
+    SetAutopaste,
     SetAutosave,
     SetSpeedLock,
     SetSwitch,
@@ -46,13 +48,10 @@ async def scan_lines(rig: Rig, settings: ScanSettings) -> AsyncGenerator[ScanLin
     await _set_up(rig, settings)
     run = _Run(rig, settings)
     await run.prepare()
-    try:
-        await run.start()
+    async with _running(rig, run):
         while not run.complete:
             for line in await run.next_lines():
                 yield line
-    finally:
-        await run.stop()
 
 
 async def expect_no_scan(rig: Rig) -> None:
@@ -63,6 +62,27 @@ async def expect_no_scan(rig: Rig) -> None:
     """
     if (await rig.session.read("Scan.StatusGet"))["status"] is Switch.ON:
         raise InstrumentError("a scan is running; stop it before doing anything else")
+
+
+@asynccontextmanager
+async def _running(rig: Rig, run: _Run) -> AsyncGenerator[None]:
+    try:
+        await run.start()
+        yield
+    except InstrumentError as error:
+        # What went wrong first is told, not that stopping then goes wrong as well.
+        with suppress(InstrumentError):
+            await run.stop()
+        if isinstance(error, ConnectionFailed | ConnectionLost):
+            raise ConnectionLost(
+                f"the connection to {rig.session.host}:{rig.session.port} broke during the scan "
+                f"after {run.done} lines: {error}"
+            ) from error
+        raise
+    except BaseException:
+        await run.stop()
+        raise
+    await run.stop()
 
 
 async def _set_up(rig: Rig, settings: ScanSettings) -> None:
@@ -94,8 +114,7 @@ async def _set_up(rig: Rig, settings: ScanSettings) -> None:
         keep=SetSpeedLock.TIME_PER_LINE,
         ratio=settings.forward_s / settings.backward_s,
     )
-    await rig.z.engage()
-    await rig.point.set(settings.at)
+    await rig.point.engage(settings.at)
 
 
 async def _set_props(rig: Rig) -> None:
@@ -110,7 +129,7 @@ async def _set_props(rig: Rig) -> None:
         "series": props["series"],
         "comment": props["comment"],
         "modules": props.get("modules", ()),
-        "autopaste": 0,
+        "autopaste": SetAutopaste.KEEP,
     }
     known = rig.session.arguments("Scan.PropsSet")
     await rig.settings.borrow("Scan.Props", **{name: values[name] for name in known})
@@ -152,6 +171,11 @@ class _Run:
         self._started_s = self._session.clock.now()
         # Before the first line the tip first has to get to the frame.
         self._progress_s = self._started_s + self._way_s + self._settings.line_s
+
+    @property
+    def done(self) -> int:
+        """How many lines have come."""
+        return self._collector.done
 
     @property
     def complete(self) -> bool:

@@ -6,6 +6,7 @@ instrument has done something. The fourth is never opened: it is kept for the em
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -30,7 +31,15 @@ _SIGNALS = (CURRENT, Z, X, Y)
 
 #: Commands that move the tip or touch the sample: once one may have left, the action has begun.
 _ACTING = frozenset(
-    {"AutoApproach.OnOffSet", "Bias.Pulse", "Motor.StartMove", "TipShaper.Start", "ZCtrl.ZPosSet"}
+    {
+        "AutoApproach.OnOffSet",
+        "Bias.Pulse",
+        "FolMe.XYPosSet",
+        "Motor.StartMove",
+        "TipShaper.Start",
+        "ZCtrl.GainSet",
+        "ZCtrl.ZPosSet",
+    }
 )
 _VERSION_KNOWN_SINCE = 13742
 # However fast a simulated instrument runs, it is polled no faster and given no less time than this.
@@ -69,7 +78,8 @@ class Session:
         """Connect, find out the release and the time scale, and look up the signals.
 
         Raises:
-            ConnectionFailed: nobody answers, or it is no STM controller.
+            ConnectionFailed: nobody answers, it does not speak the protocol, or it is no STM
+                controller.
             ConfigError: the address claims a time scale that the controller does not have.
         """
         version = await self._version()
@@ -107,6 +117,28 @@ class Session:
     async def block(self, name: str, seconds: float, /, **values: Any) -> dict[str, Any]:  # noqa: ANN401
         """Send a command that answers when it is done, after about ``seconds`` (instrument)."""
         return await self._send(self._blocking, name, seconds / self.clock.scale, values)
+
+    async def urge(self, name: str, /, *, turn: int, within_s: float, **values: Any) -> None:  # noqa: ANN401
+        """Send a command that cannot wait for its usual connection to answer.
+
+        Args:
+            name: the command; one that may be carried out twice.
+            turn: counts the tries; each takes another connection, new if its last was in doubt.
+            within_s: wall-clock time for all of it (s).
+            values: its arguments.
+
+        Raises:
+            InstrumentError: it was refused, or not answered within ``within_s``.
+        """
+        connections = (self._commands, self._readings, self._blocking)
+        connection = connections[turn % len(connections)]
+        try:
+            async with asyncio.timeout(within_s):
+                await self._send(connection, name, 0.0, values)
+        except TimeoutError:
+            raise ConnectionLost(
+                f"{connection.host}:{connection.port} did not answer {name} within {within_s:g} s"
+            ) from None
 
     async def probe(self, name: str, /, **values: Any) -> dict[str, Any] | None:  # noqa: ANN401
         """Read something that not every controller has; None where it is refused."""
@@ -180,6 +212,16 @@ class Session:
             return await self.call("Util.VersionGet")
         except CommandFailed:
             return {}
+        except (ConnectionLost, ProtocolError) as error:
+            raise ConnectionFailed(self._stranger(error)) from error
+
+    def _stranger(self, error: InstrumentError) -> str:
+        where = f"the server at {self.host}:{self.port}"
+        check = "check host and port, and that no other program holds this port"
+        if isinstance(error.__cause__, TimeoutError):
+            seconds = f"{self.options.timeout_s:g} s"
+            return f"{where} does not answer like a Nanonis controller within {seconds}; {check}"
+        return f"{where} does not speak the Nanonis protocol ({error}); {check}"
 
     def _check_scale(self, scale: float, *, simulated: bool) -> None:
         asked = self.options.time_scale

@@ -6,7 +6,7 @@ import math
 from enum import IntEnum
 from typing import Any
 
-from drivers.errors import CommandFailed, InstrumentError
+from drivers.errors import ConnectionFailed, ConnectionLost, InstrumentError
 from drivers.nanonis.codes import to_set
 from drivers.nanonis.commands import lookup
 from drivers.nanonis.session import Session
@@ -16,6 +16,8 @@ from drivers.nanonis.wire import Field
 _FLOAT32 = 1e-5
 _LENGTH_M = 1e-12
 _TINY = 1e-18
+# One command that is not answered may be that command's fault; so many in a row are the link's.
+_BREAKS = 2
 
 
 class Settings:
@@ -74,17 +76,26 @@ class Settings:
         """Put back everything that is still borrowed.
 
         Raises:
-            InstrumentError: the controller refused something; all the rest was put back.
+            InstrumentError: something could not be put back, all of it named; the rest was.
         """
-        refusals = []
+        failures: list[str] = []
+        broken = 0
         for group in tuple(self._borrowed):
+            if broken == _BREAKS:
+                failures.append(f"{group}: not tried, the connection is broken")
+                continue
             try:
                 await self.give_back(group)
-            except CommandFailed as error:
-                refusals.append(f"{group}: {error}")
-        if refusals:
+            except (ConnectionFailed, ConnectionLost) as error:
+                broken += 1
+                failures.append(f"{group}: {error}")
+            except InstrumentError as error:
+                failures.append(f"{group}: {error}")
+            else:
+                broken = 0
+        if failures:
             raise InstrumentError(
-                f"not everything is as the operator had it ({'; '.join(refusals)}); "
+                f"not everything is as the operator had it ({'; '.join(failures)}); "
                 "set these by hand"
             )
 

@@ -80,7 +80,7 @@ async def move_to(rig: Rig, action: MoveTo) -> Outcome:
     """Move the tip sideways and make sure that it arrived.
 
     Raises:
-        InstrumentError: it stopped elsewhere.
+        InstrumentError: it stopped elsewhere, or the feedback is off at a bias near 0 V.
     """
     session = rig.session
     started_s = session.clock.now()
@@ -116,8 +116,7 @@ async def retune(rig: Rig, action: RetuneFeedback) -> Outcome:
 
 async def _prepare(rig: Rig, action: Pulse | Indentation) -> tuple[float, Height]:
     started_s = rig.session.clock.now()
-    await rig.z.engage()
-    await rig.point.set(action.at)
+    await rig.point.engage(action.at)
     seconds = max(AVERAGE_S, action.average_s) if isinstance(action, Indentation) else AVERAGE_S
     return started_s, await average_height(rig.session, seconds)
 

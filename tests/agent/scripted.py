@@ -12,7 +12,7 @@ import numpy as np
 from drivers.actions import Action, Indentation, TunnellingPoint
 from drivers.clock import VirtualClock
 from drivers.envelope import EnvelopedMicroscope, Limits
-from drivers.errors import ConnectionFailed, ConnectionLost
+from drivers.errors import CommandFailed, ConnectionFailed, ConnectionLost
 from drivers.microscope import Capability, Feedback, MicroscopeState
 from drivers.outcome import Outcome, Trace
 from drivers.registry import Address
@@ -22,6 +22,7 @@ from policies.report import TipReport, TipState
 from policies.scorer.weights import Manifest
 
 AT = TunnellingPoint(bias_v=0.5, setpoint_a=50e-12)
+LEFT = CommandFailed("the bias stays at 0.5 V; set it by hand")
 DIP = Indentation(at=AT, depth_m=1e-9, lift_m=3e-9)
 
 
@@ -42,6 +43,7 @@ class ScriptedMicroscope:
     fail_scan: tuple[int, BaseException | None] = (-1, None)
     fail_action: tuple[int, BaseException | None] = (-1, None)
     fail_withdraw: Exception | None = None
+    fail_close: Exception | None = None
     trace: Trace | None = None
     name: str = "scripted"
     clock: VirtualClock = field(default_factory=VirtualClock)
@@ -93,6 +95,8 @@ class ScriptedMicroscope:
 
     async def close(self) -> None:
         self.calls.append("close")
+        if self.fail_close is not None:
+            raise self.fail_close
 
     def true_state(self) -> dict[str, float | bool | str]:
         return {"good": self.qualities[-1] > 0.5}
@@ -123,7 +127,11 @@ async def open_scripted(address: Address) -> ScriptedMicroscope:
         case "dies":
             return ScriptedMicroscope([0.1], fail_scan=(1, ConnectionLost("the link broke")))
         case "interrupted":
-            return ScriptedMicroscope([0.1], fail_scan=(1, KeyboardInterrupt()))
+            return ScriptedMicroscope([0.1], fail_scan=(1, KeyboardInterrupt()), fail_close=LEFT)
+        case "left":
+            return ScriptedMicroscope([0.1, 0.9], fail_close=LEFT)
+        case "scanner":
+            return ScriptedMicroscope([0.1], capabilities=frozenset({Capability.SCAN}))
         case _:
             raise ConnectionFailed(f"nobody answers at {address.text}")
 

@@ -16,7 +16,7 @@ import pytest
 from agent.journal import Journal
 from agent.main import main
 from policies.scorer import Scorer
-from tests.agent.scripted import ScriptedScorer
+from tests.agent.scripted import LEFT, ScriptedScorer
 
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 DECLARED = tomllib.loads(PYPROJECT.read_text())["project"]["entry-points"]
@@ -107,6 +107,12 @@ def test_usage_errors_leave_with_2(tipsmith: Tipsmith, arguments: list[str]):
     assert ran.out == ""
 
 
+def test_a_negative_seed_leaves_with_2(tipsmith: Tipsmith):
+    ran = repair(tipsmith, "good", "--seed", "-1")
+    assert (ran.code, ran.out) == (2, "")
+    assert "--seed" in ran.err
+
+
 def test_only_the_named_command_is_loaded(tipsmith: Tipsmith, monkeypatch: pytest.MonkeyPatch):
     loaded: list[str] = []
     load = EntryPoint.load
@@ -178,6 +184,23 @@ def test_interruption_leaves_with_130_and_still_tells(tipsmith: Tipsmith):
     assert ran.code == 130
     result = json.loads(ran.out)
     assert (result["outcome"], result["reason"]) == ("stopped", "interrupted")
+    assert result["warning"] == f"the instrument was not left in order: {LEFT}"
+    assert f"tipsmith: {result['warning']}\n" in ran.err
+
+
+def test_what_the_instrument_was_left_with_is_told(tipsmith: Tipsmith):
+    ran = repair(tipsmith, "left", "--quiet")
+    assert ran.code == 0
+    assert ran.err == f"tipsmith: the instrument was not left in order: {LEFT}\n"
+    assert str(LEFT) in ran.out
+    assert json.loads(repair(tipsmith, "good", "--json").out)["warning"] is None
+
+
+def test_an_instrument_that_cannot_act_leaves_with_3(tipsmith: Tipsmith, tmp_path: Path):
+    ran = repair(tipsmith, "scanner")
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.startswith("tipsmith: scripted lacks what a repair needs: indent, pulse;")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_an_unknown_microscope_leaves_with_2(tipsmith: Tipsmith):

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from agent.config import Config, LookSettings, load_config
 from drivers.errors import ConfigError
+from drivers.nanonis.options import read_options
+from drivers.registry import Address
 from drivers.scan import Frame
 
 FULL = """
@@ -64,7 +66,19 @@ def test_a_file_is_read(tmp_path: Path):
         ("[limits]\nmin_bias_v = 0.001", "tip.toml: limit min_bias_v = 0.001 is wider"),
         ("[limits]\nmax_puls_v = 1", "tip.toml: unknown limit 'max_puls_v'"),
         ("[limits]\nmax_pulse_v = nan", "tip.toml: limit max_pulse_v must be a finite number"),
-        ("[microscope]\noptions = { a = true }", r"\[microscope\] options: .*got true"),
+        ("[microscope]\noptions = { a = [1] }", r"\[microscope\] options: .*got \[1\]"),
+        ("[microscope]\noptions = { a = inf }", r"\[microscope\] options: .*got Infinity"),
+        ("[repair]\nframe_nm = inf", r"\[repair\] frame_nm: .*finite"),
+        ("[repair]\nmax_hours = nan", r"\[repair\] max_hours: .*finite"),
+        ("[repair]\nframe_nm = 1e6", r"\[repair\] frame_nm: .*less than or equal to 10000"),
+        ("[repair]\npixels = 1600000000", r"\[repair\] pixels: .*less than or equal to 4096"),
+        ("[repair]\nlines = 4097", r"\[repair\] lines: .*less than or equal to 4096"),
+        ("[repair]\nforward_s = 1e9", r"\[repair\] forward_s: .*less than or equal to 600"),
+        ("[repair]\nbias_v = 0.0", r"tip.toml: \[repair\]: scan refused: .*below min_bias_v 0.002"),
+        ("[repair]\nsetpoint_pa = 30000.0", r"\[repair\]: scan refused: .*above max_setpoint_pa"),
+        ("[repair]\nforward_s = 0.001", r"\[repair\]: scan refused: .*above max_speed_nm_per_s"),
+        ("[repair]\ntravel_nm_per_s = 3e3", r"\[repair\]: move_to refused: .*max_speed_nm_per_s"),
+        ("[limits]\nmax_bias_v = 0.3", r"\[repair\]: scan refused: .*above max_bias_v 0.3"),
         ("x =", "tip.toml: is not TOML"),
     ],
 )
@@ -72,6 +86,15 @@ def test_mistakes_name_file_and_key(tmp_path: Path, text: str, message: str):
     with pytest.raises(ConfigError, match=message) as caught:
         load_config(write(tmp_path, text))
     assert "\n" not in str(caught.value)
+
+
+def test_options_that_are_true_or_false_are_written_as_drivers_read_them(tmp_path: Path):
+    text = "[microscope]\noptions = { flip_backward = true, other = false }"
+    config = load_config(write(tmp_path, text))
+    assert config.microscope.driver_options == {"flip_backward": "true", "other": "false"}
+    address = Address.parse("nanonis://host", options={"flip_backward": "true"})
+    assert read_options(address).flip_backward
+    assert load_config(write(tmp_path, config.to_toml())).microscope == config.microscope
 
 
 def test_a_missing_file_is_an_error_when_named(tmp_path: Path):

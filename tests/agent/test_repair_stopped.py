@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from agent.config import RepairSettings
 from agent.journal import Journal, history
 from agent.record import Kind
 from agent.repair import WITHDRAW_TIMEOUT_S, repair
@@ -18,6 +19,9 @@ from drivers.errors import (
     OutcomeUnknown,
     UserError,
 )
+from drivers.scan import Scan
+from policies.report import TipReport
+from policies.scorer.preprocess import prepare
 from tests.agent.conftest import Start
 from tests.agent.scripted import AT, DIP, Always, ScriptedMicroscope, ScriptedScorer
 
@@ -84,6 +88,24 @@ async def test_a_scan_without_lines_stops(start: Start):
     result = await start(microscope)
     assert (result.outcome, result.exit_code) == ("stopped", 3)
     assert "without a single line" in result.reason
+
+
+@pytest.mark.parametrize(("judge_every_lines", "lines"), [(4, 4), (100, 24)])
+async def test_a_scan_without_relief_stops(
+    start: Start, settings: RepairSettings, judge_every_lines: int, lines: int
+):
+    class Strict(ScriptedScorer):
+        def judge(self, scan: Scan) -> TipReport:
+            prepare(scan)
+            return super().judge(scan)
+
+    microscope = ScriptedMicroscope([0.1])
+    changed = settings.model_copy(update={"judge_every_lines": judge_every_lines})
+    result = await start(microscope, scorer=Strict(), settings=changed)
+    assert (result.outcome, result.exit_code) == ("stopped", 3)
+    assert result.reason.startswith("the scan shows no surface (the scan holds no relief")
+    assert microscope.lines == [lines]
+    assert microscope.calls == ["scan", "withdraw"]
 
 
 async def test_a_withdrawal_that_fails_is_shouted(start: Start, journal: Journal):

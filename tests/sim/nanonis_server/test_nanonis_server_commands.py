@@ -160,7 +160,7 @@ def test_a_code_of_zero_changes_nothing(on_bench):
             await bench.call("TipShaper.PropsSet", **(SHAPE | change))
             props = await bench.call("TipShaper.PropsGet")
             assert props["change_bias"] is props["restore_feedback"] is expected
-        scan = {"series": "a", "comment": "b", "modules": (), "autopaste": 0}
+        scan = {"series": "a", "comment": "b", "modules": (), "autopaste": codes.SetAutopaste.KEEP}
         plain = {"continuous": codes.SetSwitch.KEEP, "bouncy": codes.SetSwitch.KEEP}
         await bench.call("Scan.PropsSet", **plain, autosave=codes.SetAutosave.NEXT, **scan)
         await bench.call("Scan.PropsSet", **plain, autosave=codes.SetAutosave.KEEP, **scan)

@@ -41,7 +41,12 @@ class ScanBench(Bench):
             keep=codes.SetSpeedLock.TIME_PER_LINE,
             ratio=0.5,
         )
-        plain = {"series": "night_", "comment": "", "modules": (), "autopaste": 0}
+        plain = {
+            "series": "night_",
+            "comment": "",
+            "modules": (),
+            "autopaste": codes.SetAutopaste.KEEP,
+        }
         codes_set = {"continuous": OFF, "bouncy": OFF, "autosave": codes.SetAutosave.ALL}
         await self.call("Scan.PropsSet", **plain | codes_set | props)
 

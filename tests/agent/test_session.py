@@ -1,0 +1,60 @@
+"""One repair from configuration to result: what is asked of the instrument before and after."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from agent.config import Config, RepairSettings
+from agent.result import Progress
+from agent.session import CLOSE_TIMEOUT_S, run_repair
+from drivers.registry import Address
+from tests.agent.scripted import ScriptedMicroscope, ScriptedScorer
+
+
+@pytest.fixture
+def microscope(monkeypatch: pytest.MonkeyPatch) -> ScriptedMicroscope:
+    """What ``scripted:`` opens."""
+    microscope = ScriptedMicroscope([0.1])
+
+    async def opened(address: Address) -> ScriptedMicroscope:
+        return microscope
+
+    monkeypatch.setattr(EntryPoint, "load", lambda point: opened)
+    points = [EntryPoint("scripted", "nowhere", "tipsmith.microscopes")]
+    monkeypatch.setattr("drivers.registry.entry_points", lambda group: points)
+    return microscope
+
+
+@pytest.fixture
+def config(settings: RepairSettings, tmp_path: Path) -> Config:
+    return Config(repair=settings).overridden(uri="scripted:", directory=tmp_path)
+
+
+def test_an_instrument_that_does_not_let_go_is_told(
+    run_virtual, microscope: ScriptedMicroscope, config: Config, seen: list[Progress]
+):
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        microscope.close = hang
+        started = asyncio.get_running_loop().time()
+        result = await run_repair(config, None, ScriptedScorer(), seen.append)
+        assert result.warning.startswith("the instrument did not let go within 10 s")
+        assert seen[-1].result == result
+        assert asyncio.get_running_loop().time() - started == pytest.approx(CLOSE_TIMEOUT_S)
+
+    run_virtual(main)
+
+
+async def test_the_policy_knows_the_limits(
+    microscope: ScriptedMicroscope, config: Config, seen: list[Progress]
+):
+    narrow = config.model_copy(update={"limits": {"max_depth_nm": 0.0}})
+    result = await run_repair(narrow, None, ScriptedScorer(), seen.append)
+    assert (result.outcome, result.warning) == ("gave_up", None)
+    assert microscope.calls == ["scan", "close"]
