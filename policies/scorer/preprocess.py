@@ -18,10 +18,14 @@ from torch.nn import functional
 
 from drivers.sample_map import level
 from drivers.scan import Image, Scan
+from policies.scorer.protrusion import mean_protrusion
 
 SIDE = 96
 CHANNELS = 4
-NUMBERS = 4
+NUMBERS = 5
+PATCHES = 2
+#: Pixel size assumed where it is unknown.
+USUAL_PITCH_M = 0.25e-9
 UNIT_M = 20e-12
 
 
@@ -32,11 +36,14 @@ class ScorerInput:
     Attributes:
         pictures: forward and backward with the line offsets removed, forward with only a plane
             removed, and the mask of what was scanned; shape (CHANNELS, SIDE, SIDE).
-        numbers: log pixel size and log relief with a flag for each, shape (NUMBERS,).
+        protrusion: mean protrusion, forward and backward, shape (PATCHES, POINTS, POINTS).
+        numbers: log pixel size and log relief with a flag for each, and the logarithm of the
+            number of protrusions; shape (NUMBERS,).
         lines: number of scanned lines.
     """
 
     pictures: NDArray[np.float32]
+    protrusion: NDArray[np.float32]
     numbers: NDArray[np.float32]
     lines: int
 
@@ -62,9 +69,21 @@ def prepare(scan: Scan) -> ScorerInput:
         raise ValueError("the scan holds no relief: all its heights are the same")
     unit = UNIT_M if scan.scale_known else spread
     pictures = np.zeros((CHANNELS, *scan.forward.shape), np.float32)
-    pictures[:-1, done] = [_compressed(z, unit) for z in (levelled, level(backward), planed)]
+    both = np.stack([levelled, level(backward)])
+    pictures[:-1, done] = [_compressed(z, unit) for z in (*both, planed)]
     pictures[-1, done] = 1.0
-    return ScorerInput(_shrink(pictures), _numbers(scan, spread), int(done.sum()))
+    # A unit stands for UNIT_M where the scale is unknown.
+    patch, count = mean_protrusion(both * np.float32(UNIT_M / unit), _pitch_m(scan))
+    numbers = _numbers(scan, spread, count)
+    protrusion = np.arcsinh(patch / np.float32(UNIT_M))
+    return ScorerInput(_shrink(pictures), protrusion, numbers, int(done.sum()))
+
+
+def _pitch_m(scan: Scan) -> tuple[float, float]:
+    if scan.frame is None:
+        return USUAL_PITCH_M, USUAL_PITCH_M
+    lines, pixels = scan.forward.shape
+    return scan.frame.height_m / lines, scan.frame.width_m / pixels
 
 
 def _remove_plane(z: Image) -> Image:
@@ -96,10 +115,11 @@ def _shrink(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
     return shrunk[0].numpy()
 
 
-def _numbers(scan: Scan, spread: float) -> NDArray[np.float32]:
+def _numbers(scan: Scan, spread: float, protrusions: int) -> NDArray[np.float32]:
     numbers = np.zeros(NUMBERS, np.float32)
     if scan.frame is not None:
         numbers[:2] = math.log(scan.frame.width_m / SIDE / 0.25e-9), 1.0
     if scan.scale_known:
-        numbers[2:] = math.log(spread / UNIT_M), 1.0
+        numbers[2:4] = math.log(spread / UNIT_M), 1.0
+    numbers[4] = math.log1p(protrusions)
     return numbers

@@ -10,7 +10,7 @@ import torch
 from drivers.errors import FileError
 from drivers.scan import Scan
 from policies.report import TipReport, TipState
-from policies.scorer.network import ScorerNetwork
+from policies.scorer.network import OUTPUTS, ScorerNetwork
 from policies.scorer.preprocess import ScorerInput, prepare
 from policies.scorer.weights import SHIPPED, Manifest, read_weights
 
@@ -52,10 +52,11 @@ class Scorer:
     def report(self, inputs: Sequence[ScorerInput]) -> list[TipReport]:
         """Judge scans that are prepared already."""
         pictures = torch.stack([torch.from_numpy(one.pictures) for one in inputs])
+        protrusions = torch.stack([torch.from_numpy(one.protrusion) for one in inputs])
         numbers = torch.stack([torch.from_numpy(one.numbers) for one in inputs])
         with torch.inference_mode():
-            logits = self._network(pictures, numbers) / self.manifest.temperature
-            rows = torch.sigmoid(logits).tolist()
+            logits = self._network(pictures, protrusions, numbers)[:, :OUTPUTS]
+            rows = torch.sigmoid(logits / self.manifest.temperature).tolist()
         return [
             TipReport(row[0], dict(zip(TipState, row[1:], strict=True)), one.lines)
             for row, one in zip(rows, inputs, strict=True)

@@ -32,10 +32,13 @@ class Examples:
     Attributes:
         pictures: shape (n, CHANNELS, SIDE, SIDE), half precision to save memory.
         numbers: shape (n, NUMBERS).
-        labels: good, then one column per ``TipState``; shape (n, OUTPUTS), 0 or 1.
+        protrusions: shape (n, PATCHES, POINTS, POINTS).
+        labels: good, then one column per ``TipState``, 0 or 1; then radius and gap, each as a
+            number of order one; shape (n, OUTPUTS + MEASURES).
     """
 
     pictures: NDArray[np.float16]
+    protrusions: NDArray[np.float16]
     numbers: NDArray[np.float32]
     labels: NDArray[np.float32]
 
@@ -72,6 +75,7 @@ def _chunk(job: tuple[int, int, int, str]) -> Examples:
         labels.append(label)
     return Examples(
         np.stack([one.pictures for one in inputs]).astype(np.float16),
+        np.stack([one.protrusion for one in inputs]).astype(np.float16),
         np.stack([one.numbers for one in inputs]),
         np.stack(labels),
     )
@@ -134,4 +138,6 @@ def _labels(before: Tip, after: Tip, preset: Preset) -> NDArray[np.float32]:
         TipState.CHANGED: changed,
     }
     is_good = before.is_good(good) and after.is_good(good)
-    return np.array([is_good, *(states[state] for state in TipState)], np.float32)
+    radius = math.log(after.radius_nm / good.max_radius_nm)
+    gap = min(after.gap_nm / good.min_gap_nm, 3.0)
+    return np.array([is_good, *(states[state] for state in TipState), radius, gap], np.float32)

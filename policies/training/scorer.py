@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from drivers.errors import FileError
 from policies.report import TipState
-from policies.scorer.network import ScorerNetwork
+from policies.scorer.network import OUTPUTS, ScorerNetwork
 from policies.scorer.weights import Manifest, write_weights
 from policies.training.scans import Examples, generate
 from sim.preset import load_preset
@@ -60,9 +60,9 @@ def train(seed: int, scans: int, out: Path) -> Manifest:
         test = _gather(examples, held)
         network = _fit(seed, examples, scans, device, progress)
     logits = _logits(network, test, device)
-    labels = torch.from_numpy(test.labels)
+    labels = torch.from_numpy(test.labels[:, :OUTPUTS])
     temperature = _temperature(logits, labels)
-    metrics = _metrics(torch.sigmoid(logits / temperature).numpy(), test.labels)
+    metrics = _metrics(torch.sigmoid(logits / temperature).numpy(), labels.numpy())
     return write_weights(
         out,
         network.state_dict(),
@@ -103,13 +103,19 @@ def _gather(chunks: Iterator[Examples], count: int) -> Examples:
         taken.append(next(chunks))
     return Examples(
         np.concatenate([chunk.pictures for chunk in taken]),
+        np.concatenate([chunk.protrusions for chunk in taken]),
         np.concatenate([chunk.numbers for chunk in taken]),
         np.concatenate([chunk.labels for chunk in taken]),
     )
 
 
 def _part(examples: Examples, part: slice | NDArray[np.intp]) -> Examples:
-    return Examples(examples.pictures[part], examples.numbers[part], examples.labels[part])
+    return Examples(
+        examples.pictures[part],
+        examples.protrusions[part],
+        examples.numbers[part],
+        examples.labels[part],
+    )
 
 
 def _fit(
@@ -123,10 +129,12 @@ def _fit(
     bar = progress.add_task("training", total=scans)
     for chunk in chunks:
         optimiser.param_groups[0]["lr"] = _learning_rate(seen / scans)
-        for pictures, numbers, labels in _batches(chunk, rng, device):
+        for *inputs, labels in _batches(chunk, rng, device):
             with torch.autocast(device.type, torch.bfloat16, enabled=_half_is_fast(device)):
-                logits = network(pictures, numbers)
-            loss = binary_cross_entropy_with_logits(logits.float(), labels, weights)
+                found = network(*inputs).float()
+            loss = binary_cross_entropy_with_logits(
+                found[:, :OUTPUTS], labels[:, :OUTPUTS], weights
+            ) + mse_loss(found[:, OUTPUTS:], labels[:, OUTPUTS:])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -148,28 +156,31 @@ def _half_is_fast(device: torch.device) -> bool:
 
 def _batches(
     examples: Examples, rng: np.random.Generator, device: torch.device
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Pictures, protrusions, numbers and labels of one batch after the other."""
     count = len(examples.labels)
     for _ in range(PASSES):
         order = rng.permutation(count)
         for start in range(0, count - count % BATCH or count, BATCH):
-            batch = _part(examples, order[start : start + BATCH])
-            pictures = torch.from_numpy(batch.pictures).to(device, torch.float32)
-            if rng.uniform() < 0.5:
-                # A mirrored scan is a scan of the mirrored surface with the mirrored tip.
-                pictures = pictures.flip(3)
-            pictures = pictures.contiguous(memory_format=torch.channels_last)  # a tenth faster
-            numbers = torch.from_numpy(batch.numbers).to(device)
-            yield pictures, numbers, torch.from_numpy(batch.labels).to(device)
+            batch = _tensors(_part(examples, order[start : start + BATCH]), device)
+            # A mirrored scan is a scan of the mirrored surface with the mirrored tip.
+            mirrored = rng.uniform() < 0.5
+            pictures, protrusions = (images.flip(3) if mirrored else images for images in batch[:2])
+            # Convolutions are a tenth faster on this layout.
+            yield pictures.contiguous(memory_format=torch.channels_last), protrusions, *batch[2:]
+
+
+def _tensors(examples: Examples, device: torch.device) -> tuple[torch.Tensor, ...]:
+    arrays = examples.pictures, examples.protrusions, examples.numbers, examples.labels
+    return tuple(torch.from_numpy(array).to(device, torch.float32) for array in arrays)
 
 
 def _logits(network: ScorerNetwork, examples: Examples, device: torch.device) -> torch.Tensor:
     rows = []
     with torch.inference_mode():
         for start in range(0, len(examples.labels), BATCH):
-            part = _part(examples, slice(start, start + BATCH))
-            pictures = torch.from_numpy(part.pictures).to(device, torch.float32)
-            rows.append(network(pictures, torch.from_numpy(part.numbers).to(device)).cpu())
+            *inputs, _ = _tensors(_part(examples, slice(start, start + BATCH)), device)
+            rows.append(network(*inputs)[:, :OUTPUTS].cpu())
     return torch.cat(rows)
 
 

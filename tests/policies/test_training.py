@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from policies.scorer import Scorer
+from policies.scorer.network import OUTPUTS
 from policies.training import scans
 from policies.training.scans import Examples
 from policies.training.scorer import train
@@ -36,7 +37,7 @@ def test_the_same_seed_gives_the_same_examples(chunks: list[Examples]) -> None:
 
 def test_a_good_tip_has_no_trouble_and_a_bad_one_has(chunks: list[Examples]) -> None:
     labels = np.concatenate([chunk.labels for chunk in chunks])
-    good, states = labels[:, 0] > 0.5, labels[:, 1:] > 0.5
+    good, states = labels[:, 0] > 0.5, labels[:, 1:OUTPUTS] > 0.5
     assert 0.03 < good.mean() < 0.5
     assert not states[good].any()
     assert states[~good].any(axis=1).all()
