@@ -29,8 +29,7 @@ from agent.record import (
 )
 from drivers.errors import FileError
 from drivers.outcome import Outcome
-from drivers.scan import Frame
-from policies.episode import Acted, Event, Looked
+from policies.episode import Acted, Event, Look, Looked
 
 FILE = "journal.sqlite"
 SCHEMA_VERSION = 1
@@ -119,11 +118,10 @@ class Journal:
         """
         return self._append(kind, instrument_s, payload)
 
-    def look_started(self, frame: Frame, reason: str, instrument_s: float) -> None:
-        """Note that a scan of ``frame`` begins."""
-        self._append(
-            Kind.LOOK_STARTED, instrument_s, {"frame": frame.model_dump(), "reason": reason}
-        )
+    def look_started(self, look: Look, instrument_s: float) -> None:
+        """Note that a scan begins."""
+        payload = {"frame": look.frame.model_dump(), "reason": look.reason, "whole": look.whole}
+        self._append(Kind.LOOK_STARTED, instrument_s, payload)
 
     def looked(self, looked: Looked) -> None:
         """Note what was seen."""

@@ -117,13 +117,8 @@ class _Repair:
         run = self._run
         run.tell(replace(run.progress, step=step, lines=0))
         run.enter(Phase.LOOKING)
-        run.journal.look_started(step.frame, step.reason, run.now_s)
-        # A confirming scan is taken whole: its verdict must rest on as much as the first one's.
-        last = self._history[-1] if self._history else None
-        confirming = (
-            isinstance(last, Looked) and last.report.quality >= self._settings.accept_quality
-        )
-        looked = await look(run, self._scorer, self._settings, step.frame, whole=confirming)
+        run.journal.look_started(step, run.now_s)
+        looked = await look(run, self._scorer, self._settings, step.frame, whole=step.whole)
         run.journal.looked(looked)
         return looked
 

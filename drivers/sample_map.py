@@ -137,17 +137,27 @@ def level(z: NDArray[np.float32]) -> NDArray[np.float32]:
 def relief(scan: Scan) -> NDArray[np.float32]:
     """Local relief of a topograph: highest minus lowest z within ``PATCH_M`` (m), same shape.
 
-    Pixels that were not scanned have infinite relief. The frame of the scan must be known.
+    Where there is a backward picture the lower of both counts: what only one of them shows is the
+    tip's doing and not the sample's. Lines that were not scanned have infinite relief. The frame of
+    the scan must be known.
     """
-    if scan.frame is None or scan.pixel_m is None:
+    if scan.frame is None:
         raise ValueError("the relief of a scan without a frame is unknown")
-    flat = level(scan.forward)
+    lines, pixels = scan.forward.shape
+    rows = max(3, round(PATCH_M / (scan.frame.height_m / lines)))
+    columns = max(3, round(PATCH_M / (scan.frame.width_m / pixels)))
+    ways = [scan.forward] if scan.backward is None else [scan.forward, scan.backward]
+    lowest: NDArray[np.float32] = np.minimum.reduce(
+        [_local_relief(level(z), rows, columns) for z in ways]
+    )
+    return lowest
+
+
+def _local_relief(flat: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
     scanned = np.isfinite(flat)
-    filled = np.where(scanned, flat, np.nanmedian(flat) if scanned.any() else 0.0)
-    # Single-pixel noise and lone streaks are no obstacle; steps and adatoms survive the median.
+    filled = np.where(scanned, flat, np.median(flat[scanned]) if scanned.any() else 0.0)
+    # Single-pixel noise is no obstacle; steps and adatoms survive the median.
     smooth = ndimage.median_filter(filled, size=3, mode="nearest")
-    rows = max(3, round(PATCH_M / (scan.frame.height_m / scan.forward.shape[0])))
-    columns = max(3, round(PATCH_M / scan.pixel_m))
     highest = ndimage.maximum_filter(smooth, size=(rows, columns), mode="nearest")
     lowest = ndimage.minimum_filter(smooth, size=(rows, columns), mode="nearest")
     return np.where(scanned, highest - lowest, np.inf).astype(np.float32)

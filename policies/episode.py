@@ -59,10 +59,17 @@ History = Sequence[Event]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Next: scan this frame and judge it."""
+    """Next: scan this frame and judge it.
+
+    Attributes:
+        frame: where.
+        reason: why, in one line.
+        whole: take all lines; otherwise a scan that looks hopeless may be cut short.
+    """
 
     frame: Frame
     reason: str
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,7 @@ class RepairPlan(BaseModel):
         confirm_spots: fresh spots on which a tip must look good.
         accept_quality: quality from which one look counts as good.
         confirm_quality: mean quality over the confirming looks.
+        search_looks: looks in a row without a spot to act on after which it gives up.
         max_actions: actions after which the repair gives up.
         max_hours: instrument hours after which it gives up.
     """
@@ -120,6 +128,7 @@ class RepairPlan(BaseModel):
     confirm_spots: int = Field(3, ge=1, le=100)
     accept_quality: float = Field(0.5, gt=0, lt=1)
     confirm_quality: float = Field(0.75, gt=0, lt=1)
+    search_looks: int = Field(12, ge=1, le=1000)
     max_actions: int = Field(100, ge=0, le=10_000)
     max_hours: float = Field(6.0, gt=0, le=1_000)
 
@@ -166,11 +175,11 @@ def next_step(
     """
     last = history[-1] if history else None
     if not isinstance(last, Looked):
-        return _look(history, plan, range_m, "see what the tip is like now")
+        return _look(history, plan, range_m, "see what the tip is like now", whole=False)
     confirming = _good_looks(history, plan)
     if confirming:
         if len(confirming) < plan.confirm_spots:
-            return _look(history, plan, range_m, "confirm on a fresh spot")
+            return _look(history, plan, range_m, "confirm on a fresh spot", whole=True)
         mean = sum(look.report.quality for look in confirming) / len(confirming)
         if mean >= plan.confirm_quality:
             return Declare("good", len(confirming), f"good on {len(confirming)} fresh spots")
@@ -190,17 +199,22 @@ def _act(history: History, plan: RepairPlan, policy: Policy, range_m: tuple[floa
         site.x_m, site.y_m, needed
     )
     if site is None or site.clear_m < needed or spoiled:
-        return _look(history, plan, range_m, "find a flat, clean spot to act on")
+        if _looks_since_action(history) >= plan.search_looks:
+            return Declare("gave_up", 0, f"no flat, clean spot {needed / 1e-9:.0f} nm wide found")
+        # A scan that is cut short may be too small for the spot that is needed.
+        return _look(history, plan, range_m, "find a flat, clean spot to act on", whole=True)
     return Act(proposal.action, site, proposal.reason)
 
 
-def _look(history: History, plan: RepairPlan, range_m: tuple[float, float], reason: str) -> Step:
+def _look(
+    history: History, plan: RepairPlan, range_m: tuple[float, float], reason: str, *, whole: bool
+) -> Step:
     size = plan.frame_nm * 1e-9
     here = _position(history)
     spot = sample_map(history, range_m).fresh_frame(size, *here)
     if spot is None:
         return Declare("gave_up", 0, "no clean area is left within the piezo range")
-    return Look(Frame(x_m=spot[0], y_m=spot[1], width_m=size, height_m=size), reason)
+    return Look(Frame(x_m=spot[0], y_m=spot[1], width_m=size, height_m=size), reason, whole)
 
 
 def _position(history: History) -> tuple[float, float]:
@@ -221,6 +235,15 @@ def _good_looks(history: History, plan: RepairPlan) -> list[Looked]:
             break
         run.append(event)
     return run
+
+
+def _looks_since_action(history: History) -> int:
+    count = 0
+    for event in reversed(history):
+        if not isinstance(event, Looked):
+            break
+        count += 1
+    return count
 
 
 def _actions(history: History) -> int:

@@ -29,7 +29,9 @@ def shown(progress: Progress, *, terminal: bool = True) -> str:
 
 
 def test_a_running_look():
-    text = shown(Progress(Phase.LOOKING, 83.0, 2, Look(FRAME, "see what it is like"), 40, REPORT))
+    text = shown(
+        Progress(Phase.LOOKING, 83.0, 2, Look(FRAME, "see what it is like", False), 40, REPORT)
+    )
     assert "1:23  looking  see what it is like  (12, -8) nm, line 40" in text
     assert "quality" in text
     assert "25%" in text

@@ -29,7 +29,7 @@ from drivers.errors import FileError
 from drivers.outcome import Outcome, Trace
 from drivers.sample_map import Site
 from drivers.scan import Frame
-from policies.episode import Acted, Looked
+from policies.episode import Acted, Look, Looked
 from policies.report import TipReport, TipState
 from tests.agent.scripted import DIP
 
@@ -163,7 +163,7 @@ def test_history_holds_looks_and_own_actions_only(tmp_path: Path):
     move = MoveTo(x_m=1e-9, y_m=2e-9, speed_m_per_s=1e-7)
     with Journal.create(tmp_path, {}) as journal:
         journal.note(Kind.STARTED, 0.0, {})
-        journal.look_started(looked().frame, "see", 0.0)
+        journal.look_started(Look(looked().frame, "see", False), 0.0)
         journal.looked(looked())
         journal.done(journal.intend(Intent(move, 1e-9, 2e-9, "there", own=False), 1.0), OUTCOME)
         journal.done(journal.intend(INTENT, 2.0), OUTCOME)

@@ -138,7 +138,7 @@ def journaled_step(record: Record) -> Step | None:
     payload = record.payload
     match record.kind:
         case Kind.LOOK_STARTED:
-            return Look(Frame(**payload["frame"]), payload["reason"])
+            return Look(Frame(**payload["frame"]), payload["reason"], payload["whole"])
         case Kind.INTENT if payload["own"]:
             return decode_intent(record.payload)
         case Kind.DECLARED:

@@ -89,6 +89,19 @@ def test_steps_are_no_site() -> None:
     assert abs(site.x_m - step_x) >= site.clear_m / 2
 
 
+def test_what_one_direction_alone_shows_is_no_obstacle() -> None:
+    z = terrace(np.random.default_rng(3))
+    streaks = z.copy()
+    streaks[::7, 30:70] += 120e-12
+    streaks[1::7, 30:70] += 120e-12
+    lonely = clear_site(Scan(forward=streaks, frame=FRAME))
+    both = clear_site(Scan(forward=streaks, backward=z, frame=FRAME))
+    assert both is not None
+    assert lonely is not None
+    assert lonely.clear_m < 8 * NM
+    assert both.clear_m > 20 * NM
+
+
 def test_unscanned_lines_are_no_site() -> None:
     z = terrace(np.random.default_rng(3))
     z[40:] = np.nan

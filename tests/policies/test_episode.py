@@ -119,8 +119,18 @@ def test_looks_elsewhere_where_no_site_is_clear() -> None:
 
 
 def test_looks_elsewhere_where_the_site_is_too_small() -> None:
-    history, _ = run([0.1], Fixed(), clear_m=spoiled_diameter_m(DIP) * 0.9)
+    history, end = run([0.1], Fixed(), clear_m=spoiled_diameter_m(DIP) * 0.9)
     assert not any(isinstance(event, Acted) for event in history)
+    assert len(history) == PLAN.search_looks
+    assert "6 nm wide" in end.reason
+
+
+def test_only_a_first_glance_may_be_cut_short() -> None:
+    looks = [next_step([], PLAN, Fixed(), RANGE)]
+    for quality in (0.1, 0.9):
+        seen = carry_out(looks[0], quality, 0.0, 0.0)
+        looks.append(next_step([seen], PLAN, Fixed(), RANGE))
+    assert [look.whole for look in looks if isinstance(look, Look)] == [False, True, True]
 
 
 @given(
