@@ -125,11 +125,11 @@ class RepairPlan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     frame_nm: float = Field(24.0, gt=0, le=10_000)
-    confirm_spots: int = Field(3, ge=1, le=100)
+    confirm_spots: int = Field(4, ge=1, le=100)
     accept_quality: float = Field(0.5, gt=0, lt=1)
-    confirm_quality: float = Field(0.75, gt=0, lt=1)
+    confirm_quality: float = Field(0.88, gt=0, lt=1)
     search_looks: int = Field(12, ge=1, le=1000)
-    max_actions: int = Field(100, ge=0, le=10_000)
+    max_actions: int = Field(300, ge=0, le=10_000)
     max_hours: float = Field(6.0, gt=0, le=1_000)
 
 

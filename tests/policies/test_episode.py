@@ -28,7 +28,7 @@ from policies.report import TipReport, TipState
 
 AT = TunnellingPoint(bias_v=0.5, setpoint_a=50e-12)
 RANGE = (800e-9, 800e-9)
-PLAN = RepairPlan(max_actions=5, max_hours=1.0)
+PLAN = RepairPlan(confirm_spots=3, confirm_quality=0.75, max_actions=5, max_hours=1.0)
 DIP = Indentation(at=AT, depth_m=1e-9, lift_m=3e-9)
 
 
