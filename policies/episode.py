@@ -133,6 +133,10 @@ class RepairPlan(BaseModel):
     max_hours: float = Field(6.0, gt=0, le=1_000)
 
 
+#: Share of the piezo range that is used; at its very edge a controller may refuse a frame.
+USABLE = 0.95
+
+
 def spoiled_diameter_m(action: Action) -> float:
     """How wide a disc an action spoils, at most (m).
 
@@ -150,13 +154,14 @@ def spoiled_diameter_m(action: Action) -> float:
 
 def sample_map(history: History, range_m: tuple[float, float]) -> SampleMap:
     """The book of the sample that ``history`` adds up to; a coarse move starts a new page."""
-    book = SampleMap(*range_m)
+    width_m, height_m = USABLE * range_m[0], USABLE * range_m[1]
+    book = SampleMap(width_m, height_m)
     for event in history:
         match event:
             case Looked():
                 book.look(event.frame)
             case Acted(action=CoarseMove()):
-                book = SampleMap(*range_m)
+                book = SampleMap(width_m, height_m)
             case Acted():
                 book.touch(event.x_m, event.y_m, spoiled_diameter_m(event.action))
     return book

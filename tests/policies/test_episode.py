@@ -161,3 +161,18 @@ def test_a_coarse_move_opens_a_fresh_page() -> None:
     moved = Acted(CoarseMove(x_steps=9, y_steps=0, retract_steps=20), 0, 0, Outcome(1.0, 2.0))
     assert sample_map([acted], RANGE).touched_share() > 0
     assert sample_map([acted, moved], RANGE).touched_share() == 0
+
+
+def test_frames_keep_away_from_the_edge_of_the_range() -> None:
+    history, _ = run([0.1], Fixed(DIP))
+    for event in history:
+        if isinstance(event, Looked):
+            reach = max(abs(event.frame.x_m), abs(event.frame.y_m)) + event.frame.width_m / 2
+            assert reach <= 0.95 * RANGE[0] / 2 + 1e-12
+    small = (120e-9, 120e-9)
+    looks: list[Event] = []
+    while isinstance(step := next_step(looks, PLAN, Fixed(), small), Look):
+        reach = max(abs(step.frame.x_m), abs(step.frame.y_m)) + step.frame.width_m / 2
+        assert reach <= 0.95 * small[0] / 2 + 1e-12
+        looks.append(carry_out(step, 0.1, 0.0, 0.0))
+    assert looks

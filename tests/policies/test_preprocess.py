@@ -40,7 +40,7 @@ def test_every_scan_gives_finite_bounded_pictures(
     assert np.isfinite(result.pictures).all()
     assert np.abs(result.pictures).max() < 20
     assert result.lines == max(1, min(int(done * lines), lines))
-    assert result.numbers.tolist() == [0, 0, 0, 0]
+    assert result.numbers[:4].tolist() == [0, 0, 0, 0]
 
 
 def test_units_and_tilt_do_not_change_the_pictures() -> None:

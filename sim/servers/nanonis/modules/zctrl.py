@@ -64,6 +64,8 @@ class ZController:
         """Switch the controller; off takes the delay that averages z, and lifts the tip."""
         self.tripped = False
         if values["status"] == Switch.ON:
+            # Switched on in the middle of a withdrawal, the tip turns round.
+            self._withdrawing_until_s = self._switching_until_s = 0.0
             self._instrument.act(lambda world: world.set_feedback(True))
         elif self._instrument.world.feedback is Feedback.ON:
             self._switch_off()
