@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -99,7 +100,10 @@ def _as_dict(path: Path, scan: Scan, report: TipReport) -> dict[str, object]:
 
 
 def _table(rows: list[tuple[Path, Scan, TipReport]]) -> Table:
-    table = Table("file", "size", "lines", "quality", *(state.value for state in TipState))
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("file", overflow="fold")
+    for name in ("size", "lines", "quality", *(state.value for state in TipState)):
+        table.add_column(name, no_wrap=True, justify="right")
     for path, scan, report in rows:
         size = "?" if scan.frame is None else f"{scan.frame.width_m / 1e-9:.0f} nm"
         colour = "green" if report.quality >= 0.5 else "red"
