@@ -15,7 +15,10 @@ from rich.table import Table
 from drivers.errors import FileError
 from drivers.formats import read_scan
 from drivers.scan import Scan
-from policies.report import TipReport, TipState
+from policies.report import TipReport
+
+#: Probability from which a state is named in the table.
+SIGN = 0.2
 
 train = typer.Typer(help="Train the scorer.", no_args_is_help=True)
 
@@ -102,16 +105,19 @@ def _as_dict(path: Path, scan: Scan, report: TipReport) -> dict[str, object]:
 def _table(rows: list[tuple[Path, Scan, TipReport]]) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("file", overflow="fold")
-    for name in ("size", "lines", "quality", *(state.value for state in TipState)):
+    for name in ("size", "lines", "quality"):
         table.add_column(name, no_wrap=True, justify="right")
+    table.add_column("signs of trouble")
     for path, scan, report in rows:
         size = "?" if scan.frame is None else f"{scan.frame.width_m / 1e-9:.0f} nm"
         colour = "green" if report.quality >= 0.5 else "red"
+        signs = sorted(report.states.items(), key=lambda sign: -sign[1])
         table.add_row(
             path.name,
             size,
             f"{report.lines}/{scan.forward.shape[0]}",
             f"[{colour}]{report.quality:.2f}[/]",
-            *(f"{report.states[state]:.2f}" for state in TipState),
+            ", ".join(f"{state.value} {value:.2f}" for state, value in signs if value >= SIGN)
+            or "none",
         )
     return table
