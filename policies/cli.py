@@ -98,6 +98,8 @@ def _as_dict(path: Path, scan: Scan, report: TipReport) -> dict[str, object]:
         "quantity": scan.quantity,
         "width_nm": None if scan.frame is None else scan.frame.width_m / 1e-9,
         "quality": report.quality,
+        "novelty": report.novelty,
+        "familiar": report.familiar,
         "states": {state.value: value for state, value in report.states.items()},
     }
 
@@ -105,19 +107,27 @@ def _as_dict(path: Path, scan: Scan, report: TipReport) -> dict[str, object]:
 def _table(rows: list[tuple[Path, Scan, TipReport]]) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("file", overflow="fold")
-    for name in ("size", "lines", "quality"):
+    for name in ("size", "lines", "quality", "novelty"):
         table.add_column(name, no_wrap=True, justify="right")
     table.add_column("signs of trouble")
     for path, scan, report in rows:
         size = "?" if scan.frame is None else f"{scan.frame.width_m / 1e-9:.0f} nm"
         colour = "green" if report.quality >= 0.5 else "red"
-        signs = sorted(report.states.items(), key=lambda sign: -sign[1])
         table.add_row(
             path.name,
             size,
             f"{report.lines}/{scan.forward.shape[0]}",
-            f"[{colour}]{report.quality:.2f}[/]",
-            ", ".join(f"{state.value} {value:.2f}" for state, value in signs if value >= SIGN)
-            or "none",
+            f"[{colour}]{report.quality:.2f}[/]" if report.familiar else "?",
+            f"{report.novelty:.1f}",
+            _signs(report),
         )
     return table
+
+
+def _signs(report: TipReport) -> str:
+    # Of a scan unlike any that it was trained on, the scorer's numbers say nothing.
+    if not report.familiar:
+        return "unlike the training data: not judged"
+    signs = sorted(report.states.items(), key=lambda sign: -sign[1])
+    named = [f"{state.value} {value:.2f}" for state, value in signs if value >= SIGN]
+    return ", ".join(named) or "none"

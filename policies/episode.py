@@ -6,6 +6,7 @@ and report back what they saw and did. Nothing here waits, talks or remembers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -114,9 +115,10 @@ class RepairPlan(BaseModel):
 
     Attributes:
         frame_nm: side of the square frames that are looked at.
-        confirm_spots: fresh spots on which a tip must look good.
-        accept_quality: quality from which one look counts as good.
-        confirm_quality: mean quality over the confirming looks.
+        confirm_spots: fresh spots, at least, on which a tip is looked at before it is called good.
+        most_spots: fresh spots after which a tip that is still in doubt is acted on.
+        doubt_quality: combined quality below which a tip is acted on at once.
+        confirm_quality: combined quality from which a tip is good.
         search_looks: looks in a row without a spot to act on after which it gives up.
         max_actions: actions after which the repair gives up.
         max_hours: instrument hours after which it gives up.
@@ -125,14 +127,17 @@ class RepairPlan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     frame_nm: float = Field(24.0, gt=0, le=10_000)
-    confirm_spots: int = Field(4, ge=1, le=100)
-    accept_quality: float = Field(0.5, gt=0, lt=1)
-    confirm_quality: float = Field(0.88, gt=0, lt=1)
+    confirm_spots: int = Field(5, ge=1, le=100)
+    most_spots: int = Field(8, ge=1, le=100)
+    doubt_quality: float = Field(0.5, gt=0, lt=1)
+    confirm_quality: float = Field(0.9, gt=0, lt=1)
     search_looks: int = Field(12, ge=1, le=1000)
     max_actions: int = Field(300, ge=0, le=10_000)
     max_hours: float = Field(6.0, gt=0, le=1_000)
 
 
+#: No look is surer than this: one of them alone must not outweigh all others.
+SURE = 1e-3
 #: Share of the piezo range that is used; at its very edge a controller may refuse a frame.
 USABLE = 0.95
 
@@ -181,16 +186,25 @@ def next_step(
     last = history[-1] if history else None
     if not isinstance(last, Looked):
         return _look(history, plan, range_m, "see what the tip is like now", whole=False)
-    confirming = _good_looks(history, plan)
-    if confirming:
-        if len(confirming) < plan.confirm_spots:
-            return _look(history, plan, range_m, "confirm on a fresh spot", whole=True)
-        mean = sum(look.report.quality for look in confirming) / len(confirming)
-        if mean >= plan.confirm_quality:
-            return Declare("good", len(confirming), f"good on {len(confirming)} fresh spots")
+    looks = _looks_since_action(history)
+    quality = combined_quality([look.report.quality for look in looks])
+    if quality >= plan.confirm_quality and len(looks) >= plan.confirm_spots:
+        return Declare("good", len(looks), f"good on {len(looks)} fresh spots")
+    if quality >= plan.doubt_quality and len(looks) < plan.most_spots:
+        return _look(history, plan, range_m, "confirm on a fresh spot", whole=True)
     if _exhausted(history, plan):
         return Declare("gave_up", 0, f"not good after {_actions(history)} actions")
     return _act(history, plan, policy, range_m)
+
+
+def combined_quality(qualities: Sequence[float]) -> float:
+    """What several looks at one tip say together: the mean of their log-odds, as a probability.
+
+    The mean, not the sum that independent looks would allow: what misleads the scorer about a tip
+    misleads it on every spot.
+    """
+    odds = [math.log(max(q, SURE) / max(1 - q, SURE)) for q in qualities]
+    return 1 / (1 + math.exp(-sum(odds) / len(odds)))
 
 
 def _act(history: History, plan: RepairPlan, policy: Policy, range_m: tuple[float, float]) -> Step:
@@ -204,7 +218,7 @@ def _act(history: History, plan: RepairPlan, policy: Policy, range_m: tuple[floa
         site.x_m, site.y_m, needed
     )
     if site is None or site.clear_m < needed or spoiled:
-        if _looks_since_action(history) >= plan.search_looks:
+        if len(_looks_since_action(history)) >= plan.search_looks:
             return Declare("gave_up", 0, f"no flat, clean spot {needed / 1e-9:.0f} nm wide found")
         # A scan that is cut short may be too small for the spot that is needed.
         return _look(history, plan, range_m, "find a flat, clean spot to act on", whole=True)
@@ -232,23 +246,13 @@ def _position(history: History) -> tuple[float, float]:
     return 0.0, 0.0
 
 
-def _good_looks(history: History, plan: RepairPlan) -> list[Looked]:
-    """The unbroken run of good looks at the end of the history."""
-    run: list[Looked] = []
-    for event in reversed(history):
-        if not isinstance(event, Looked) or event.report.quality < plan.accept_quality:
-            break
-        run.append(event)
-    return run
-
-
-def _looks_since_action(history: History) -> int:
-    count = 0
+def _looks_since_action(history: History) -> list[Looked]:
+    looks: list[Looked] = []
     for event in reversed(history):
         if not isinstance(event, Looked):
             break
-        count += 1
-    return count
+        looks.append(event)
+    return looks
 
 
 def _actions(history: History) -> int:

@@ -25,11 +25,19 @@ class TipReport:
         quality: probability that the tip is good, 0..1.
         states: probability of each state, 0..1.
         lines: number of scanned lines that the judgement rests on.
+        novelty: how unlike anything it was trained on the scan is; above 1 the judgement is a
+            guess, because only one familiar scan in a hundred is as odd.
     """
 
     quality: float
     states: Mapping[TipState, float]
     lines: int
+    novelty: float
+
+    @property
+    def familiar(self) -> bool:
+        """Whether the scorer has seen scans like this one."""
+        return self.novelty <= 1
 
     @property
     def worst(self) -> TipState:

@@ -6,13 +6,14 @@ import torch
 from torch import nn
 
 from policies.report import TipState
-from policies.scorer.preprocess import CHANNELS, NUMBERS, PATCHES
-from policies.scorer.protrusion import POINTS
+from policies.scorer.preprocess import CHANNELS, NUMBERS
+from policies.scorer.protrusion import PATCHES, POINTS
 
 #: One logit for "good", then one per state.
 OUTPUTS = 1 + len(TipState)
 #: Learned beside them, because a number teaches more than a class: radius and gap of the apexes.
 MEASURES = 2
+FEATURES = 128
 
 
 class ScorerNetwork(nn.Module):
@@ -20,7 +21,7 @@ class ScorerNetwork(nn.Module):
 
     Pictures have shape (batch, CHANNELS, SIDE, SIDE), protrusions (batch, PATCHES, POINTS, POINTS),
     numbers (batch, NUMBERS). What comes out has shape (batch, OUTPUTS + MEASURES): logits, then the
-    measures as the training scales them.
+    measures as the training scales them; and the features they are drawn from, (batch, FEATURES).
     """
 
     def __init__(self, width: int = 32) -> None:
@@ -32,31 +33,31 @@ class ScorerNetwork(nn.Module):
             _block(3 * width, 3 * width, 3, 1),
         )
         self.protrusion = nn.Sequential(
-            _block(PATCHES, width, 3, 1),
-            _block(width, 2 * width, 3, 2),
+            _block(PATCHES, width, 5, 2),
+            _block(width, 2 * width, 3, 1),
             _block(2 * width, 2 * width, 3, 2),
             nn.Flatten(),
             nn.Linear(2 * width * (POINTS // 4) ** 2, 128),
             nn.ReLU(),
         )
         self.head = nn.Sequential(
-            nn.Linear(6 * width + 128 + NUMBERS, 128),
+            nn.Linear(6 * width + 128 + NUMBERS, FEATURES),
             nn.ReLU(),
-            nn.Linear(128, OUTPUTS + MEASURES),
+            nn.Linear(FEATURES, OUTPUTS + MEASURES),
         )
 
     def forward(
         self, pictures: torch.Tensor, protrusions: torch.Tensor, numbers: torch.Tensor
-    ) -> torch.Tensor:
-        """Logits and measures, shape (batch, OUTPUTS + MEASURES)."""
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits with measures, shape (batch, OUTPUTS + MEASURES), and (batch, FEATURES)."""
         maps = self.features(pictures)
         mask = nn.functional.adaptive_avg_pool2d(pictures[:, -1:], maps.shape[-2:])
         scanned = mask.sum(dim=(2, 3)).clamp(min=1e-3)
         mean = (maps * mask).sum(dim=(2, 3)) / scanned
         highest = (maps * (mask > 0)).amax(dim=(2, 3))
         seen = torch.cat([mean, highest, self.protrusion(protrusions), numbers], dim=1)
-        found: torch.Tensor = self.head(seen)
-        return found
+        features = self.head[:2](seen)
+        return self.head[2](features), features
 
 
 def _block(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Module:

@@ -23,7 +23,6 @@ from policies.scorer.protrusion import mean_protrusion
 SIDE = 96
 CHANNELS = 4
 NUMBERS = 5
-PATCHES = 2
 #: Pixel size assumed where it is unknown.
 USUAL_PITCH_M = 0.25e-9
 UNIT_M = 20e-12
@@ -36,7 +35,7 @@ class ScorerInput:
     Attributes:
         pictures: forward and backward with the line offsets removed, forward with only a plane
             removed, and the mask of what was scanned; shape (CHANNELS, SIDE, SIDE).
-        protrusion: mean protrusion, forward and backward, shape (PATCHES, POINTS, POINTS).
+        protrusion: what ``mean_protrusion`` finds, shape (PATCHES, POINTS, POINTS).
         numbers: log pixel size and log relief with a flag for each, and the logarithm of the
             number of protrusions; shape (NUMBERS,).
         lines: number of scanned lines.
@@ -75,8 +74,7 @@ def prepare(scan: Scan) -> ScorerInput:
     # A unit stands for UNIT_M where the scale is unknown.
     patch, count = mean_protrusion(both * np.float32(UNIT_M / unit), _pitch_m(scan))
     numbers = _numbers(scan, spread, count)
-    protrusion = np.arcsinh(patch / np.float32(UNIT_M))
-    return ScorerInput(_shrink(pictures), protrusion, numbers, int(done.sum()))
+    return ScorerInput(_shrink(pictures), patch, numbers, int(done.sum()))
 
 
 def _pitch_m(scan: Scan) -> tuple[float, float]:

@@ -10,16 +10,20 @@ import torch
 from drivers.errors import FileError
 from drivers.scan import Scan
 from policies.report import TipReport, TipState
+from policies.scorer.familiarity import Familiarity
 from policies.scorer.network import OUTPUTS, ScorerNetwork
 from policies.scorer.preprocess import ScorerInput, prepare
-from policies.scorer.weights import SHIPPED, Manifest, read_weights
+from policies.scorer.weights import FAMILIAR, SHIPPED, Manifest, read_weights
 
 
 class Scorer:
     """Says what a scan, whole or partial, tells about the tip."""
 
-    def __init__(self, network: ScorerNetwork, manifest: Manifest) -> None:
+    def __init__(
+        self, network: ScorerNetwork, familiarity: Familiarity, manifest: Manifest
+    ) -> None:
         self._network = network.eval()
+        self._familiarity = familiarity
         self.manifest = manifest
 
     @classmethod
@@ -32,10 +36,11 @@ class Scorer:
         tensors, manifest = read_weights(path)
         network = ScorerNetwork()
         try:
+            familiarity = Familiarity(*(tensors.pop(name) for name in FAMILIAR))
             network.load_state_dict(tensors)
-        except RuntimeError:
+        except (KeyError, RuntimeError):
             raise FileError(f"{path} holds the weights of another network") from None
-        return cls(network, manifest)
+        return cls(network, familiarity, manifest)
 
     def judge(self, scan: Scan) -> TipReport:
         """Judge one scan.
@@ -55,9 +60,10 @@ class Scorer:
         protrusions = torch.stack([torch.from_numpy(one.protrusion) for one in inputs])
         numbers = torch.stack([torch.from_numpy(one.numbers) for one in inputs])
         with torch.inference_mode():
-            logits = self._network(pictures, protrusions, numbers)[:, :OUTPUTS]
-            rows = torch.sigmoid(logits / self.manifest.temperature).tolist()
+            found, features = self._network(pictures, protrusions, numbers)
+            rows = torch.sigmoid(found[:, :OUTPUTS] / self.manifest.temperature).tolist()
+            novelties = self._familiarity.novelty(features).tolist()
         return [
-            TipReport(row[0], dict(zip(TipState, row[1:], strict=True)), one.lines)
-            for row, one in zip(rows, inputs, strict=True)
+            TipReport(row[0], dict(zip(TipState, row[1:], strict=True)), one.lines, novelty)
+            for row, one, novelty in zip(rows, inputs, novelties, strict=True)
         ]

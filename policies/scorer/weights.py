@@ -14,6 +14,8 @@ from safetensors.torch import load, save
 from drivers.errors import FileError
 from drivers.formats.atomic import write_atomically
 
+#: Names of the tensors that say what is familiar, beside those of the network.
+FAMILIAR = ("familiar.mean", "familiar.precision")
 SHIPPED = Path(__file__).parent / "weights" / "scorer.safetensors"
 
 

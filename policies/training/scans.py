@@ -43,17 +43,16 @@ class Examples:
     labels: NDArray[np.float32]
 
 
-def generate(seed: int, count: int, preset: str, workers: int) -> Iterator[Examples]:
-    """Yield ``count`` examples in chunks; the same seed gives the same ones for any ``workers``.
+def generate(seed: int, chunks: range, preset: str, workers: int) -> Iterator[Examples]:
+    """Yield chunks of ``CHUNK`` examples; the same seed and number give the same chunk.
 
     Args:
         seed: seed of everything.
-        count: number of scans.
+        chunks: numbers of the chunks.
         preset: name of the simulator's preset.
         workers: processes that render.
     """
-    sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
-    jobs = ((seed, index, size, preset) for index, size in enumerate(sizes))
+    jobs = ((seed, index, CHUNK, preset) for index in chunks)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         # A few chunks ahead and no more: they would fill the memory faster than they are used.
         ahead = deque(pool.submit(_chunk, job) for job in islice(jobs, 2 * workers))

@@ -7,26 +7,30 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from drivers.errors import FileError
 from policies.report import TipState
+from policies.scorer.familiarity import Familiarity
 from policies.scorer.network import OUTPUTS, ScorerNetwork
-from policies.scorer.weights import Manifest, write_weights
-from policies.training.scans import Examples, generate
+from policies.scorer.weights import FAMILIAR, Manifest, write_weights
+from policies.training.checkpoint import Checkpoint
+from policies.training.reporting import reporting
+from policies.training.scans import CHUNK, Examples, generate
 from sim.preset import load_preset
 
 PRESET = "au111"
 BATCH = 64
 HELD_OUT = 4000
 PASSES = 3
+#: Chunks of data between checkpoints: about a minute on one core.
+CHECKPOINT_CHUNKS = 10
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-3
 #: Weight of each output: a repair ends on "good", and "double" is what is hardest to see.
@@ -48,33 +52,53 @@ def train(seed: int, scans: int, out: Path) -> Manifest:
         FileError: the weights could not be written there; found out before the training.
     """
     _check_writable(out.parent)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     preset = load_preset(PRESET)
-    held = min(HELD_OUT, scans // 10)
+    held, taught = math.ceil(min(HELD_OUT, scans / 10) / CHUNK), math.ceil(scans / CHUNK)
     # One core trains and the others render: more threads would only wait for each other.
     torch.set_num_threads(1)
     workers = max((os.cpu_count() or 1) - 1, 1)
-    started = time.monotonic()
-    with _progress() as progress:
-        examples = generate(seed, held + scans, PRESET, workers)
-        test = _gather(examples, held)
-        network = _fit(seed, examples, scans, device, progress)
-    logits = _logits(network, test, device)
+    command = f"tipsmith train scorer --seed {seed} --scans {scans}"
+    checkpoint = Checkpoint(out.with_suffix(".checkpoint"), f"{command}, {PRESET} {preset.hash}")
+    fit = _Fit(seed, taught, checkpoint)
+    chunks = generate(seed, range(held + fit.done, held + taught), PRESET, workers)
+    with reporting("training", taught * CHUNK, fit.done * CHUNK) as report:
+        for chunk in chunks:
+            loss = fit.learn(chunk)
+            report(len(chunk.labels), f"loss {loss:.3f}")
+    found = _examined(fit.network.eval(), _gather(generate(seed, range(held), PRESET, workers)))
+    tensors = {**fit.network.state_dict(), **dict(zip(FAMILIAR, found.familiarity, strict=True))}
+    manifest = write_weights(
+        out,
+        tensors,
+        {
+            "command": command,
+            "seed": seed,
+            "data": f"{taught * CHUNK} simulated scans, {held * CHUNK} held out, preset {PRESET}",
+            "preset": f"{PRESET} {preset.hash}",
+            "temperature": found.temperature,
+            "metrics": {**found.metrics, "training_s": round(fit.elapsed_s, 1)},
+        },
+    )
+    checkpoint.remove()
+    return manifest
+
+
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    """What held-out scans say about a trained network."""
+
+    temperature: float
+    metrics: dict[str, float]
+    familiarity: tuple[torch.Tensor, torch.Tensor]
+
+
+def _examined(network: ScorerNetwork, test: Examples) -> _Examined:
+    logits, features = _outputs(network, test)
     labels = torch.from_numpy(test.labels[:, :OUTPUTS])
     temperature = _temperature(logits, labels)
     metrics = _metrics(torch.sigmoid(logits / temperature).numpy(), labels.numpy())
-    return write_weights(
-        out,
-        network.state_dict(),
-        {
-            "command": f"tipsmith train scorer --seed {seed} --scans {scans}",
-            "seed": seed,
-            "data": f"{scans} simulated scans, {held} more held out, from preset {PRESET}",
-            "preset": f"{PRESET} {preset.hash}",
-            "temperature": temperature,
-            "metrics": {**metrics, "training_s": round(time.monotonic() - started, 1)},
-        },
-    )
+    known = Familiarity.of(features)
+    return _Examined(temperature, metrics, (known.mean, known.precision))
 
 
 def _check_writable(folder: Path) -> None:
@@ -86,21 +110,9 @@ def _check_writable(folder: Path) -> None:
         raise FileError(f"cannot write weights to {folder}: {error.strerror}") from None
 
 
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} scans"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-
-
-def _gather(chunks: Iterator[Examples], count: int) -> Examples:
-    """The next ``count`` examples, or a few more: whole chunks are taken."""
-    taken: list[Examples] = []
-    while sum(len(chunk.labels) for chunk in taken) < count:
-        taken.append(next(chunks))
+def _gather(chunks: Iterator[Examples]) -> Examples:
+    """All the chunks as one."""
+    taken = list(chunks)
     return Examples(
         np.concatenate([chunk.pictures for chunk in taken]),
         np.concatenate([chunk.protrusions for chunk in taken]),
@@ -118,29 +130,51 @@ def _part(examples: Examples, part: slice | NDArray[np.intp]) -> Examples:
     )
 
 
-def _fit(
-    seed: int, chunks: Iterator[Examples], scans: int, device: torch.device, progress: Progress
-) -> ScorerNetwork:
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    network = ScorerNetwork().to(device)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    weights, seen = torch.tensor(WEIGHTS, device=device), 0
-    bar = progress.add_task("training", total=scans)
-    for chunk in chunks:
-        optimiser.param_groups[0]["lr"] = _learning_rate(seen / scans)
-        for *inputs, labels in _batches(chunk, rng, device):
-            with torch.autocast(device.type, torch.bfloat16, enabled=_half_is_fast(device)):
-                found = network(*inputs).float()
-            loss = binary_cross_entropy_with_logits(
-                found[:, :OUTPUTS], labels[:, :OUTPUTS], weights
-            ) + mse_loss(found[:, OUTPUTS:], labels[:, OUTPUTS:])
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-        seen += len(chunk.labels)
-        progress.update(bar, advance=len(chunk.labels), description=f"loss {loss.item():.3f}")
-    return network.eval()
+class _Fit:
+    """The network on its way, chunk by chunk; goes on where its checkpoint stands."""
+
+    def __init__(self, seed: int, chunks: int, keep: Checkpoint) -> None:
+        torch.manual_seed(seed)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = ScorerNetwork().to(device)
+        self._seed, self._chunks, self._device, self._keep = seed, chunks, device, keep
+        self._optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
+        )
+        self._weights = torch.tensor(WEIGHTS, device=device)
+        self.done, self._spent_s = keep.restore(self.network, self._optimiser)
+        self._started = time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Time spent so far, also before a restart (s)."""
+        return self._spent_s + time.monotonic() - self._started
+
+    def learn(self, chunk: Examples) -> float:
+        """Learn from one more chunk; returns the last loss."""
+        # Keyed by the chunk, so that a restarted training draws what the unbroken one would.
+        rng = np.random.default_rng([self._seed, self.done])
+        self._optimiser.param_groups[0]["lr"] = _learning_rate(self.done / self._chunks)
+        loss = 0.0
+        for *inputs, labels in _batches(chunk, rng, self._device):
+            loss = self._step(inputs, labels)
+        self.done += 1
+        if self.done % CHECKPOINT_CHUNKS == 0:
+            self._keep.write(self.network, self._optimiser, self.done, self.elapsed_s)
+        return loss
+
+    def _step(self, inputs: list[torch.Tensor], labels: torch.Tensor) -> float:
+        device = self._device.type
+        with torch.autocast(device, torch.bfloat16, enabled=_half_is_fast(self._device)):
+            found = self.network(*inputs)[0].float()
+        classes = binary_cross_entropy_with_logits(
+            found[:, :OUTPUTS], labels[:, :OUTPUTS], self._weights
+        )
+        loss = classes + mse_loss(found[:, OUTPUTS:], labels[:, OUTPUTS:])
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        return loss.item()
 
 
 def _learning_rate(share: float) -> float:
@@ -175,13 +209,17 @@ def _tensors(examples: Examples, device: torch.device) -> tuple[torch.Tensor, ..
     return tuple(torch.from_numpy(array).to(device, torch.float32) for array in arrays)
 
 
-def _logits(network: ScorerNetwork, examples: Examples, device: torch.device) -> torch.Tensor:
-    rows = []
+def _outputs(network: ScorerNetwork, examples: Examples) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and features of all examples."""
+    logits, features = [], []
+    device = next(network.parameters()).device
     with torch.inference_mode():
         for start in range(0, len(examples.labels), BATCH):
             *inputs, _ = _tensors(_part(examples, slice(start, start + BATCH)), device)
-            rows.append(network(*inputs)[:, :OUTPUTS].cpu())
-    return torch.cat(rows)
+            found, seen = network(*inputs)
+            logits.append(found[:, :OUTPUTS].cpu())
+            features.append(seen.cpu())
+    return torch.cat(logits), torch.cat(features)
 
 
 def _temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import repeat
 
 import numpy as np
 
@@ -13,8 +14,9 @@ from sim.tip import Tip, draw_bad, draw_first
 
 #: Share of the tips that are as found, before any repair.
 AS_FOUND = 0.2
-#: Shares kept of the tips that are nearly good (sharp, clean and stable) and of all other bad ones.
-NEAR_KEPT = 0.5
+#: How often a good tip is shown, each time on another sample.
+GOOD_SHOWN = 2
+#: Share kept of the bad tips that are not nearly good (sharp, clean and stable).
 FAR_KEPT = 0.2
 LONGEST_REPAIR = 30
 
@@ -23,7 +25,8 @@ def draw_tips(rng: np.random.Generator, preset: Preset) -> Iterator[Tip]:
     """Yield tips without end.
 
     Whether a tip is good is decided among those that are sharp, clean and stable; a repair meets
-    ten of them for one that is good as well. Fewer are kept here, so that there is more to learn.
+    ten of them for one that is good as well. Good ones are shown more often and hopeless ones less,
+    so that there is more to learn.
     """
     while True:
         latents = Latents.draw(rng, preset)
@@ -36,10 +39,11 @@ def draw_tips(rng: np.random.Generator, preset: Preset) -> Iterator[Tip]:
             tip = _acted_on(rng, laws, tip, depth_nm)
             good = tip.is_good(preset.good)
             near = tip.clean and tip.stable and tip.radius_nm < 1.5 * preset.good.max_radius_nm
-            if good or rng.uniform() < (NEAR_KEPT if near else FAR_KEPT):
-                yield tip
             if good:
+                yield from repeat(tip, GOOD_SHOWN)
                 break
+            if near or rng.uniform() < FAR_KEPT:
+                yield tip
 
 
 def _acted_on(rng: np.random.Generator, laws: Conditioning, tip: Tip, depth_nm: float) -> Tip:

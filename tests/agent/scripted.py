@@ -150,7 +150,7 @@ class ScriptedScorer:
         self.judged += 1
         quality = float(np.nanmax(scan.forward))
         states = dict.fromkeys(TipState, (1 - quality) / 2)
-        return TipReport(quality, states, scan.lines_done)
+        return TipReport(quality, states, scan.lines_done, novelty=0.5)
 
 
 class Always:

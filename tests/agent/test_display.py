@@ -16,7 +16,7 @@ from policies.report import TipReport, TipState
 from tests.agent.scripted import DIP
 
 FRAME = Frame(x_m=12e-9, y_m=-8e-9, width_m=24e-9, height_m=24e-9)
-REPORT = TipReport(0.25, {**dict.fromkeys(TipState, 0.0), TipState.BLUNT: 0.9}, 40)
+REPORT = TipReport(0.25, {**dict.fromkeys(TipState, 0.0), TipState.BLUNT: 0.9}, 40, 0.5)
 
 
 def shown(progress: Progress, *, terminal: bool = True) -> str:

@@ -42,7 +42,7 @@ OUTCOME = Outcome(1.0, 2.0, 1e-10, 2e-10, 1e-10)
 
 
 def looked(quality: float = 1 / 3) -> Looked:
-    report = TipReport(quality, dict.fromkeys(TipState, 0.1), 96)
+    report = TipReport(quality, dict.fromkeys(TipState, 0.1), 96, 0.5)
     return Looked(Frame(x_m=0, y_m=0, width_m=1e-8, height_m=1e-8), report, None, 24.0)
 
 
@@ -52,7 +52,7 @@ def any_looked(draw: st.DrawFn) -> Looked:
         x_m=draw(ANY), y_m=draw(ANY), width_m=draw(SIZE), height_m=draw(SIZE), angle_deg=draw(ANY)
     )
     states = {state: draw(ANY) for state in TipState}
-    report = TipReport(draw(ANY), states, draw(st.integers(1, 512)))
+    report = TipReport(draw(ANY), states, draw(st.integers(1, 512)), draw(ANY))
     site = draw(st.none() | st.builds(Site, ANY, ANY, ANY))
     return Looked(frame, report, site, draw(ANY))
 

@@ -20,6 +20,7 @@ from policies.episode import (
     Looked,
     Proposal,
     RepairPlan,
+    combined_quality,
     next_step,
     sample_map,
     spoiled_diameter_m,
@@ -33,7 +34,7 @@ DIP = Indentation(at=AT, depth_m=1e-9, lift_m=3e-9)
 
 
 def report(quality: float) -> TipReport:
-    return TipReport(quality, dict.fromkeys(TipState, 1 - quality), 96)
+    return TipReport(quality, dict.fromkeys(TipState, 1 - quality), 96, 0.5)
 
 
 @dataclass
@@ -88,11 +89,29 @@ def test_a_lukewarm_tip_is_not_declared_good() -> None:
     assert end.outcome == "gave_up"
 
 
-def test_one_bad_look_breaks_the_confirmation() -> None:
-    history, end = run([0.9, 0.9, 0.2, 0.9], Fixed())
+def test_a_hopeless_look_breaks_the_confirmation() -> None:
+    history, end = run([0.9, 0.9, 0.001, 0.9], Fixed())
     kinds = [type(event).__name__ for event in history]
     assert kinds == ["Looked", "Looked", "Looked", "Acted", "Looked", "Looked", "Looked"]
     assert end.outcome == "good"
+
+
+def test_a_poor_look_asks_for_more_spots() -> None:
+    history, end = run([0.9, 0.9, 0.2, 0.9], Fixed())
+    assert (end.outcome, end.confirmed_on) == ("good", 4)
+    assert not any(isinstance(event, Acted) for event in history)
+
+
+def test_a_tip_that_stays_in_doubt_is_acted_on() -> None:
+    history, _ = run([0.6], Fixed())
+    first = next(i for i, event in enumerate(history) if isinstance(event, Acted))
+    assert first == PLAN.most_spots
+
+
+@given(qualities=st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_looks_together_lie_between_the_worst_and_the_best(qualities: list[float]) -> None:
+    together = combined_quality(qualities)
+    assert min(qualities) - 1e-3 - 1e-9 <= together <= max(qualities) + 1e-3 + 1e-9
 
 
 def test_gives_up_after_the_allowed_actions() -> None:
@@ -149,10 +168,9 @@ def test_every_episode_ends_and_never_touches_a_spot_twice(
     if end.outcome == "good":
         last = history[-end.confirmed_on :]
         assert end.confirmed_on >= PLAN.confirm_spots
-        assert all(
-            isinstance(event, Looked) and event.report.quality >= PLAN.accept_quality
-            for event in last
-        )
+        qualities = [event.report.quality for event in last if isinstance(event, Looked)]
+        assert len(qualities) == end.confirmed_on
+        assert combined_quality(qualities) >= PLAN.confirm_quality
     assert next_step(history, PLAN, Fixed(action), RANGE) == end
 
 

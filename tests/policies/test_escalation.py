@@ -18,7 +18,7 @@ from drivers import (
     check_action,
 )
 from policies.conditioner import EscalationRule
-from policies.conditioner.rules.escalation import EscalationSettings, contact_depth_m
+from policies.conditioner.rules.escalation import EscalationSettings
 from policies.episode import Acted, Event, Looked
 from policies.report import TipReport, TipState
 
@@ -40,11 +40,12 @@ SETTINGS = EscalationSettings(
 
 def looked(trouble: TipState) -> Looked:
     states = {state: 0.9 if state is trouble else 0.1 for state in TipState}
-    return Looked(FRAME, TipReport(0.1, states, 96), None, 0.0)
+    return Looked(FRAME, TipReport(0.1, states, 96, 0.5), None, 0.0)
 
 
 def traced(contact_nm: float | None) -> Outcome:
     """An indentation of 2 nm in five samples that met the metal at ``contact_nm``, or nowhere."""
+    # Too coarse for the rise of the current: only the jump shows.
     depths = np.array([0.0, 0.5, 1.0, 1.5, 2.0])
     met = depths >= (np.inf if contact_nm is None else contact_nm)
     current = np.where(met, -1e-8, -5e-11).astype(np.float32)
@@ -113,21 +114,3 @@ def test_gives_up_where_the_limits_leave_nothing(
     proposal = rule.propose(history)
     assert proposal.action is None
     assert "max_depth_nm" in proposal.reason
-
-
-@pytest.mark.parametrize(
-    ("outcome", "depth_nm"),
-    [
-        (traced(1.5), 1.5),
-        (traced(None), None),
-        (Outcome(0.0, 1.0, z_jump_m=-0.2e-9), 1.2),
-        (Outcome(0.0, 1.0, z_jump_m=5e-12), None),
-        (Outcome(0.0, 1.0), None),
-    ],
-)
-def test_contact_is_read_from_the_trace_or_else_the_jump(
-    outcome: Outcome, depth_nm: float | None
-) -> None:
-    dip = Indentation(at=AT, depth_m=1.2e-9, lift_m=3e-9)
-    depth_m = contact_depth_m(dip, outcome)
-    assert depth_m == (None if depth_nm is None else pytest.approx(depth_nm * 1e-9, rel=1e-4))

@@ -10,8 +10,8 @@ import torch
 
 from drivers.errors import FileError
 from policies.scorer import Scorer
-from policies.scorer.network import ScorerNetwork
-from policies.scorer.weights import Manifest, manifest_path, read_weights, write_weights
+from policies.scorer.network import FEATURES, ScorerNetwork
+from policies.scorer.weights import FAMILIAR, Manifest, manifest_path, read_weights, write_weights
 
 DESCRIPTION: dict[str, object] = {
     "command": "tipsmith train scorer",
@@ -23,19 +23,24 @@ DESCRIPTION: dict[str, object] = {
 }
 
 
+def tensors() -> dict[str, torch.Tensor]:
+    familiar = torch.zeros(FEATURES), torch.eye(FEATURES)
+    return {**ScorerNetwork().state_dict(), **dict(zip(FAMILIAR, familiar, strict=True))}
+
+
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "scorer.safetensors"
-    write_weights(path, ScorerNetwork().state_dict(), DESCRIPTION)
+    write_weights(path, tensors(), DESCRIPTION)
     return path
 
 
 def test_what_is_written_can_be_read(weights: Path) -> None:
-    tensors, manifest = read_weights(weights)
+    read, manifest = read_weights(weights)
     assert isinstance(manifest, Manifest)
     assert manifest.temperature == 1.5
-    assert set(tensors) == set(ScorerNetwork().state_dict())
+    assert set(read) == set(tensors())
     assert sorted(path.name for path in weights.parent.iterdir()) == [
         "scorer.json",
         "scorer.safetensors",

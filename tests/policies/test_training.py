@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from drivers.errors import FileError
 from policies.scorer import Scorer
 from policies.scorer.network import OUTPUTS
-from policies.training import scans
+from policies.training import scans, scorer
 from policies.training.scans import Examples
 from policies.training.scorer import train
 from policies.training.tips import draw_tips
@@ -19,20 +21,22 @@ from sim.preset import load_preset
 
 
 @pytest.fixture(scope="module")
-def chunks() -> Iterator[list[Examples]]:
+def chunks() -> list[Examples]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scans, "CHUNK", 150)
-        yield list(scans.generate(seed=3, count=200, preset="au111", workers=1))
+        patch.setattr(scans, "CHUNK", 100)
+        return list(scans.generate(seed=3, chunks=range(2), preset="au111", workers=1))
 
 
 @pytest.mark.timeout(300)  # it starts processes that import torch
-def test_the_same_seed_gives_the_same_examples(chunks: list[Examples]) -> None:
-    again = list(scans.generate(seed=3, count=200, preset="au111", workers=2))
-    assert [len(chunk.labels) for chunk in chunks] == [150, 50]
-    for before, after in zip(chunks, again, strict=True):
-        assert np.array_equal(before.labels, after.labels)
-        assert np.array_equal(before.pictures, after.pictures)
-        assert np.isfinite(after.pictures).all()
+def test_the_same_seed_gives_the_same_examples(
+    chunks: list[Examples], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scans, "CHUNK", 100)
+    (again,) = scans.generate(seed=3, chunks=range(1, 2), preset="au111", workers=2)
+    assert [len(chunk.labels) for chunk in chunks] == [100, 100]
+    assert np.array_equal(chunks[1].labels, again.labels)
+    assert np.array_equal(chunks[1].pictures, again.pictures)
+    assert np.isfinite(again.pictures).all()
 
 
 def test_a_good_tip_has_no_trouble_and_a_bad_one_has(chunks: list[Examples]) -> None:
@@ -60,3 +64,28 @@ def test_training_writes_weights_that_load_and_learn(tmp_path: Path) -> None:
     assert {"auc_double", "auc_blunt", "share_good"} <= set(manifest.metrics)
     assert manifest.metrics["auc_unstable"] > 0.6
     assert Scorer.load(path).manifest == manifest
+    assert not list(tmp_path.glob("*.checkpoint"))
+
+
+@pytest.mark.timeout(300)  # it starts processes that import torch
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (scans, scorer):
+        monkeypatch.setattr(module, "CHUNK", 64)
+    monkeypatch.setattr(scorer, "CHECKPOINT_CHUNKS", 1)
+    unbroken = train(seed=5, scans=192, out=tmp_path / "unbroken.safetensors")
+
+    def cut_short(*args: Any, **options: Any) -> Iterator[Examples]:
+        yield from islice(scans.generate(*args, **options), 2)
+        raise KeyboardInterrupt
+
+    broken = tmp_path / "broken.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr(scorer, "generate", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            train(seed=5, scans=192, out=broken)
+    assert not broken.exists()
+    with pytest.raises(FileError, match="another training"):
+        train(seed=6, scans=192, out=broken)
+    assert train(seed=5, scans=192, out=broken).sha256 == unbroken.sha256

@@ -2,8 +2,8 @@
 
 The first indentations follow Diao et al., Small Methods 2024, 2400813: gentle, and deeper while
 nothing changes. The first contact is where the rule departs from it. Once the current during an
-indentation has shown at which depth the metal was met, all depths are counted from there, which
-takes the unknown gap and most of the z calibration out; the rule then climbs a ladder of
+indentation has shown at which depth the metal is, all depths are counted from there, which takes
+the unknown gap and most of the z calibration out; the rule then climbs a ladder of
 penetrations, several tries a rung, because repeated contact at a suitable depth anneals the apex
 (Sabater et al., Phys. Rev. Lett. 108, 205502), and starts again at its end. A tip that looks
 contaminated several times in a row gets voltage pulses of growing height and alternating sign.
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from drivers.actions import Action, Indentation, Pulse, TunnellingPoint
 from drivers.envelope import Limits
-from drivers.outcome import Outcome
+from policies.conditioner.contact import contact_depth_m
 from policies.episode import Acted, History, Looked, Proposal
 from policies.report import TipReport, TipState
 
@@ -142,28 +142,6 @@ class EscalationRule:
                     break
                 count += 1
         return count
-
-
-#: A single-atom contact conducts 1 G0 = 77.5 uS: 1.55 uA at 20 mV, which clips every preamplifier
-#: gain used for imaging. Half a nanoampere is far above tunnelling at 20 mV.
-CONTACT_A = 0.5e-9
-#: Change of the tip's length above drift and noise that counts as contact without a trace.
-CHANGED_M = 30e-12
-
-
-def contact_depth_m(dip: Indentation, outcome: Outcome) -> float | None:
-    """The depth at which an indentation met the metal, or None if it did not.
-
-    Read from the trace where there is one. Without a trace a jump in z says that there was contact
-    but not where: then the whole depth of the indentation counts.
-    """
-    trace = outcome.trace
-    if trace is not None and trace.current_a.size:
-        threshold_a = max(CONTACT_A, 10 * dip.at.setpoint_a)
-        met = np.flatnonzero(np.abs(trace.current_a) > threshold_a)
-        return float(trace.z_m[0] - trace.z_m[met[0]]) if met.size else None
-    jumped = outcome.z_jump_m is not None and abs(outcome.z_jump_m) > CHANGED_M
-    return dip.depth_m if jumped else None
 
 
 def _acts(history: History) -> Iterator[Acted]:
