@@ -67,13 +67,18 @@ def _bars(axes: Axes, report: TipReport) -> None:
     names = ["good", *(state.value for state in TipState)]
     values = [report.quality, *(report.states[state] for state in TipState)]
     colours = [GOOD] + [BAD if value >= 0.5 else NEUTRAL for value in values[1:]]
+    if not report.familiar:
+        colours = [NEUTRAL] * len(values)
     places = range(len(names))[::-1]
     axes.barh(list(places), values, color=colours, height=0.62)
     for place, value in zip(places, values, strict=True):
         axes.text(min(value, 0.85) + 0.02, place, f"{value:.2f}", va="center", fontsize=9)
     axes.set_yticks(list(places), names, fontsize=9)
     axes.set_xlim(0, 1)
-    axes.set_title(f"probability, from {report.lines} lines", fontsize=9)
+    title = f"probability, from {report.lines} lines"
+    if not report.familiar:
+        title = "a guess: unlike the training data"
+    axes.set_title(title, fontsize=9)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="y", length=0)

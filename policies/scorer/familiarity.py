@@ -1,48 +1,100 @@
-"""How unlike its training data a scan is: the Mahalanobis distance of its features.
+"""How unlike its training data a scan is, by the statistics of its pictures.
 
-Method: Lee et al., "A simple unified framework for detecting out-of-distribution samples and
-adversarial attacks", NeurIPS 2018, with one Gaussian for all classes.
+What a network makes of a strange picture may well look usual: on real scans of other surfaces the
+distance of its features (Lee et al., NeurIPS 2018) told nothing. Power spectrum, height histogram
+and the difference of forward and backward do; a Gaussian over them gives the Mahalanobis distance.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
+from policies.scorer.preprocess import SIDE
+
+#: Bounds of the rings of the power spectrum, in periods per side.
+RINGS = (0, 2, 4, 7, 11, 16, 22, 30, 40, 55, 70)
+#: Columns of the spectrum that hold what changes from line to line only.
+LINE_NOISE = (1, 3)
 #: Share of familiar scans whose novelty stays below 1.
 FAMILIAR_SHARE = 0.99
-#: Shrinkage of the covariance towards its mean variance: some features hardly ever vary.
+#: Shrinkage of the covariance towards its mean variance.
 SHRINKAGE = 1e-3
+FAINT = 1e-6
+
+
+def statistics(pictures: torch.Tensor) -> torch.Tensor:
+    """What pictures are like, whatever they show.
+
+    Args:
+        pictures: what the network sees, shape (batch, CHANNELS, SIDE, SIDE).
+
+    Returns:
+        Logarithms of the power in rings of the spectrum and of the line noise, skewness, and
+        logarithms of kurtosis, spread, slopes along both axes, and of the difference between
+        forward and backward; shape (batch, statistics).
+    """
+    forward, backward, mask = pictures[:, 0], pictures[:, 1], pictures[:, -1]
+    z = forward * mask
+    z = z - z.mean(dim=(1, 2), keepdim=True)
+    spread = z.std(dim=(1, 2)) + FAINT
+    scaled = z / spread[:, None, None]
+    differences = (z.diff(dim=2), z.diff(dim=1), forward - backward)
+    columns = [
+        *_power(z),
+        (scaled**3).mean(dim=(1, 2)).clamp(-5, 5),
+        _log((scaled**4).mean(dim=(1, 2))),
+        _log(spread),
+        *(_log((one**2).mean(dim=(1, 2))) for one in differences),
+    ]
+    return torch.stack(columns, dim=1)
+
+
+def _power(z: torch.Tensor) -> list[torch.Tensor]:
+    spectrum = torch.fft.rfft2(z).abs() ** 2
+    down = torch.fft.fftfreq(SIDE, 1 / SIDE)[:, None].abs()
+    across = torch.fft.rfftfreq(SIDE, 1 / SIDE)[None]
+    radius = (down**2 + across**2).sqrt()
+    bands = [(radius >= low) & (radius < high) for low, high in pairwise(RINGS)]
+    # Offsets between lines are slow along them and fast across; two bands tell 1/f from jumps.
+    fast = (down > 10).expand(radius.shape)
+    bands += [fast & (across < LINE_NOISE[0]), fast & (across >= 1) & (across < LINE_NOISE[1])]
+    return [_log((spectrum * band).sum(dim=(1, 2)) / band.sum()) for band in bands]
+
+
+def _log(values: torch.Tensor) -> torch.Tensor:
+    return torch.log(values + FAINT)
 
 
 @dataclass(frozen=True, slots=True)
 class Familiarity:
-    """A Gaussian over the features of familiar scans.
+    """A Gaussian over the statistics of familiar scans.
 
     Attributes:
-        mean: shape (features,).
+        mean: shape (statistics,).
         precision: inverse covariance, divided by the squared distance that ``FAMILIAR_SHARE`` of
-            the familiar scans stay below; shape (features, features).
+            the familiar scans stay below; shape (statistics, statistics).
     """
 
     mean: torch.Tensor
     precision: torch.Tensor
 
     @classmethod
-    def of(cls, features: torch.Tensor) -> Familiarity:
-        """Fit to familiar scans, shape (n, features)."""
-        exact = features.double()
+    def of(cls, familiar: torch.Tensor) -> Familiarity:
+        """Fit to the statistics of familiar scans, shape (n, statistics)."""
+        exact = familiar.double()
         mean = exact.mean(dim=0)
         covariance = torch.cov(exact.T)
         floor = SHRINKAGE * covariance.diagonal().mean()
         precision = torch.linalg.inv(covariance + floor * torch.eye(len(mean)))
         raw = cls(mean.float(), precision.float())
-        limit = torch.quantile(raw.novelty(features), FAMILIAR_SHARE) ** 2
+        limit = torch.quantile(raw.novelty(familiar), FAMILIAR_SHARE) ** 2
         return cls(raw.mean, raw.precision / limit)
 
-    def novelty(self, features: torch.Tensor) -> torch.Tensor:
+    def novelty(self, found: torch.Tensor) -> torch.Tensor:
         """Distance of each scan from the familiar ones, shape (n,); above 1 is unfamiliar."""
-        away = features - self.mean
+        away = found - self.mean
         squared = ((away @ self.precision) * away).sum(dim=1)
         return squared.clamp(min=0).sqrt()

@@ -13,7 +13,6 @@ from policies.scorer.protrusion import PATCHES, POINTS
 OUTPUTS = 1 + len(TipState)
 #: Learned beside them, because a number teaches more than a class: radius and gap of the apexes.
 MEASURES = 2
-FEATURES = 128
 
 
 class ScorerNetwork(nn.Module):
@@ -21,7 +20,7 @@ class ScorerNetwork(nn.Module):
 
     Pictures have shape (batch, CHANNELS, SIDE, SIDE), protrusions (batch, PATCHES, POINTS, POINTS),
     numbers (batch, NUMBERS). What comes out has shape (batch, OUTPUTS + MEASURES): logits, then the
-    measures as the training scales them; and the features they are drawn from, (batch, FEATURES).
+    measures as the training scales them.
     """
 
     def __init__(self, width: int = 32) -> None:
@@ -41,23 +40,23 @@ class ScorerNetwork(nn.Module):
             nn.ReLU(),
         )
         self.head = nn.Sequential(
-            nn.Linear(6 * width + 128 + NUMBERS, FEATURES),
+            nn.Linear(6 * width + 128 + NUMBERS, 128),
             nn.ReLU(),
-            nn.Linear(FEATURES, OUTPUTS + MEASURES),
+            nn.Linear(128, OUTPUTS + MEASURES),
         )
 
     def forward(
         self, pictures: torch.Tensor, protrusions: torch.Tensor, numbers: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits with measures, shape (batch, OUTPUTS + MEASURES), and (batch, FEATURES)."""
+    ) -> torch.Tensor:
+        """Logits and measures, shape (batch, OUTPUTS + MEASURES)."""
         maps = self.features(pictures)
         mask = nn.functional.adaptive_avg_pool2d(pictures[:, -1:], maps.shape[-2:])
         scanned = mask.sum(dim=(2, 3)).clamp(min=1e-3)
         mean = (maps * mask).sum(dim=(2, 3)) / scanned
         highest = (maps * (mask > 0)).amax(dim=(2, 3))
         seen = torch.cat([mean, highest, self.protrusion(protrusions), numbers], dim=1)
-        features = self.head[:2](seen)
-        return self.head[2](features), features
+        found: torch.Tensor = self.head(seen)
+        return found
 
 
 def _block(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Module:

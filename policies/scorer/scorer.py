@@ -10,7 +10,7 @@ import torch
 from drivers.errors import FileError
 from drivers.scan import Scan
 from policies.report import TipReport, TipState
-from policies.scorer.familiarity import Familiarity
+from policies.scorer.familiarity import Familiarity, statistics
 from policies.scorer.network import OUTPUTS, ScorerNetwork
 from policies.scorer.preprocess import ScorerInput, prepare
 from policies.scorer.weights import FAMILIAR, SHIPPED, Manifest, read_weights
@@ -60,9 +60,9 @@ class Scorer:
         protrusions = torch.stack([torch.from_numpy(one.protrusion) for one in inputs])
         numbers = torch.stack([torch.from_numpy(one.numbers) for one in inputs])
         with torch.inference_mode():
-            found, features = self._network(pictures, protrusions, numbers)
-            rows = torch.sigmoid(found[:, :OUTPUTS] / self.manifest.temperature).tolist()
-            novelties = self._familiarity.novelty(features).tolist()
+            logits = self._network(pictures, protrusions, numbers)[:, :OUTPUTS]
+            rows = torch.sigmoid(logits / self.manifest.temperature).tolist()
+            novelties = self._familiarity.novelty(statistics(pictures)).tolist()
         return [
             TipReport(row[0], dict(zip(TipState, row[1:], strict=True)), one.lines, novelty)
             for row, one, novelty in zip(rows, inputs, novelties, strict=True)

@@ -17,7 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from drivers.errors import FileError
 from policies.report import TipState
-from policies.scorer.familiarity import Familiarity
+from policies.scorer.familiarity import Familiarity, statistics
 from policies.scorer.network import OUTPUTS, ScorerNetwork
 from policies.scorer.weights import FAMILIAR, Manifest, write_weights
 from policies.training.checkpoint import Checkpoint
@@ -93,11 +93,11 @@ class _Examined:
 
 
 def _examined(network: ScorerNetwork, test: Examples) -> _Examined:
-    logits, features = _outputs(network, test)
+    logits = _logits(network, test)
     labels = torch.from_numpy(test.labels[:, :OUTPUTS])
     temperature = _temperature(logits, labels)
     metrics = _metrics(torch.sigmoid(logits / temperature).numpy(), labels.numpy())
-    known = Familiarity.of(features)
+    known = Familiarity.of(statistics(torch.from_numpy(test.pictures).float()))
     return _Examined(temperature, metrics, (known.mean, known.precision))
 
 
@@ -166,7 +166,7 @@ class _Fit:
     def _step(self, inputs: list[torch.Tensor], labels: torch.Tensor) -> float:
         device = self._device.type
         with torch.autocast(device, torch.bfloat16, enabled=_half_is_fast(self._device)):
-            found = self.network(*inputs)[0].float()
+            found = self.network(*inputs).float()
         classes = binary_cross_entropy_with_logits(
             found[:, :OUTPUTS], labels[:, :OUTPUTS], self._weights
         )
@@ -209,17 +209,13 @@ def _tensors(examples: Examples, device: torch.device) -> tuple[torch.Tensor, ..
     return tuple(torch.from_numpy(array).to(device, torch.float32) for array in arrays)
 
 
-def _outputs(network: ScorerNetwork, examples: Examples) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits and features of all examples."""
-    logits, features = [], []
-    device = next(network.parameters()).device
+def _logits(network: ScorerNetwork, examples: Examples) -> torch.Tensor:
+    device, rows = next(network.parameters()).device, []
     with torch.inference_mode():
         for start in range(0, len(examples.labels), BATCH):
             *inputs, _ = _tensors(_part(examples, slice(start, start + BATCH)), device)
-            found, seen = network(*inputs)
-            logits.append(found[:, :OUTPUTS].cpu())
-            features.append(seen.cpu())
-    return torch.cat(logits), torch.cat(features)
+            rows.append(network(*inputs)[:, :OUTPUTS].cpu())
+    return torch.cat(rows)
 
 
 def _temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:

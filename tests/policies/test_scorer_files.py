@@ -10,7 +10,7 @@ import torch
 
 from drivers.errors import FileError
 from policies.scorer import Scorer
-from policies.scorer.network import FEATURES, ScorerNetwork
+from policies.scorer.network import ScorerNetwork
 from policies.scorer.weights import FAMILIAR, Manifest, manifest_path, read_weights, write_weights
 
 DESCRIPTION: dict[str, object] = {
@@ -24,7 +24,7 @@ DESCRIPTION: dict[str, object] = {
 
 
 def tensors() -> dict[str, torch.Tensor]:
-    familiar = torch.zeros(FEATURES), torch.eye(FEATURES)
+    familiar = torch.zeros(18), torch.eye(18)
     return {**ScorerNetwork().state_dict(), **dict(zip(FAMILIAR, familiar, strict=True))}
 
 
