@@ -121,7 +121,7 @@ async def open_scripted(address: Address) -> ScriptedMicroscope:
     """Opens ``scripted:good`` and its like, for the tests of the command line."""
     match address.name:
         case "good":
-            return ScriptedMicroscope([0.1, 0.9])
+            return ScriptedMicroscope([0.1, 0.95])
         case "bad":
             return ScriptedMicroscope([0.1])
         case "dies":
@@ -129,7 +129,7 @@ async def open_scripted(address: Address) -> ScriptedMicroscope:
         case "interrupted":
             return ScriptedMicroscope([0.1], fail_scan=(1, KeyboardInterrupt()), fail_close=LEFT)
         case "left":
-            return ScriptedMicroscope([0.1, 0.9], fail_close=LEFT)
+            return ScriptedMicroscope([0.1, 0.95], fail_close=LEFT)
         case "scanner":
             return ScriptedMicroscope([0.1], capabilities=frozenset({Capability.SCAN}))
         case _:

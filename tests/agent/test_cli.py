@@ -140,7 +140,7 @@ def test_repair_with_json_prints_one_object(tipsmith: Tipsmith):
     assert ran.code == 0
     assert ran.out.count("\n") == 1
     result = json.loads(ran.out)
-    assert (result["outcome"], result["confirmed_on"], result["actions"]) == ("good", 4, 1)
+    assert (result["outcome"], result["confirmed_on"], result["actions"]) == ("good", 5, 1)
     assert result["true_state"] == {"good": True}
     assert Path(result["journal"]).is_file()
 
@@ -148,7 +148,7 @@ def test_repair_with_json_prints_one_object(tipsmith: Tipsmith):
 def test_repair_shows_every_step_and_a_table(tipsmith: Tipsmith):
     ran = repair(tipsmith, "good")
     assert ran.code == 0
-    assert ran.err.count("look ") == 5
+    assert ran.err.count("look ") == 6
     assert ran.err.count("indentation") == 1
     assert "z jump +50 pm" in ran.err
     assert "quality 0.10" in ran.err
