@@ -60,6 +60,11 @@ class Instrument:
         """Instrument time on the world's scale (s)."""
         return self._epoch_s + self.clock.now()
 
+    def settled_until(self) -> float:
+        """Instrument time up to which it is decided what happens (s)."""
+        # An activity on a slow machine lets the clock run ahead of the world.
+        return min(self.now(), self.world.time_s) if self._driven else self.now()
+
     def catch_up(self) -> None:
         """Let the time pass in the world that has passed on the clock."""
         # Never backwards: after an action the world is ahead, and waits for the clock instead.
@@ -144,7 +149,7 @@ class Instrument:
         return self.world.read_current_a(), self.world.read_z_m()
 
     def recorded(self, times_s: NDArray[np.float64], averaged: int) -> tuple[Samples, Samples]:
-        """Current (A) and height (m) at ``times_s``, none of them in the future.
+        """Current (A) and height (m) at ``times_s``, none of them after ``settled_until``.
 
         What an action recorded is given as it was, each value averaged over so many samples;
         at other times the readings of this moment stand, with fresh noise.

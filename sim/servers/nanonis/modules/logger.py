@@ -106,7 +106,7 @@ class TcpLogger:
         if client is None or not self._running:
             return
         rate_hz = RT_FREQUENCY_HZ / self._oversampling
-        count = int((self._instrument.now() - self._sent_until_s) * rate_hz)
+        count = int((self._instrument.settled_until() - self._sent_until_s) * rate_hz)
         # A client that does not read must not fill the memory; it is told by the status.
         waiting = client.transport.get_write_buffer_size()
         if count > _MOST_FRAMES or waiting > _MOST_BUFFERED_BYTES:
