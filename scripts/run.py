@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from environment import prepare
 
-MAIN_JOB = ["repair", "--microscope", "sim:au111", "--seed", "2"]
+MAIN_JOB = ["repair", "--microscope", "sim:au111", "--seed", "1"]
 
 
 def main() -> None:
