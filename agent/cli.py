@@ -106,6 +106,12 @@ def bench(
     name: Annotated[str | None, typer.Argument(help="Which; all are listed if left out.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Less of it, within a minute.")] = False,
     as_json: AsJson = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with real scans, for those that need some.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Folder for pictures, where there are any.")
+    ] = None,
 ) -> None:
     """Run a benchmark and hold its figures against their targets."""
     from rich.console import Console
@@ -124,7 +130,7 @@ def bench(
         def progress(done: float, text: str) -> None:
             bar.update(task, completed=done, description=text)
 
-        report = run(BenchOptions(quick=quick, progress=progress))
+        report = run(BenchOptions(quick=quick, data=data, plot=plot, progress=progress))
     if as_json:
         typer.echo(report.to_json())
     else:

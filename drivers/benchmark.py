@@ -110,10 +110,14 @@ class BenchOptions:
 
     Attributes:
         quick: less of it, within a minute.
+        data: folder with data of others that some benchmarks compare with.
+        plot: folder for pictures, or None for none.
         progress: told the share that is done, 0..1, and what comes next.
     """
 
     quick: bool = False
+    data: Path | None = None
+    plot: Path | None = None
     progress: Callable[[float, str], None] = _ignore
 
 

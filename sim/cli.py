@@ -1,10 +1,12 @@
-"""Command line of the simulator: ``tipsmith serve``."""
+"""Command line of the simulator: ``tipsmith serve`` and ``tipsmith simulate``."""
 
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import platformdirs
 import typer
@@ -13,6 +15,11 @@ from drivers.errors import ConfigError, FileError
 from drivers.nanonis.commands import RELEASES
 from drivers.nanonis.options import DEFAULT_PORT, LOGGER_OFFSET
 from sim.servers.nanonis.serving import NanonisService, serve_nanonis
+
+if TYPE_CHECKING:
+    from sim.dataset.settings import DatasetSettings, Format
+
+Choice = TypeVar("Choice", bound=str)
 
 _PROTOCOLS = ("nanonis",)
 
@@ -58,6 +65,82 @@ def serve(
         tip_shaper_open=not tip_shaper_closed,
     )
     serve_nanonis(service, typer.echo)
+
+
+def simulate(
+    surface: Annotated[str, typer.Option(help="Preset, such as au111.")],
+    out: Annotated[Path, typer.Option(help="Folder for the scans; resumed if it holds some.")],
+    tip: Annotated[
+        str, typer.Option(help="good, blunt, double, unstable, contaminated or any.")
+    ] = "any",
+    count: Annotated[int, typer.Option(help="How many scans the folder shall hold.")] = 100,
+    seed: Annotated[int, typer.Option(help="With its index decides everything of a scan.")] = 1,
+    pixels: Annotated[int, typer.Option(help="Points per line, and lines.")] = 128,
+    size_nm: Annotated[float, typer.Option(help="Side of the frame.")] = 24.0,
+    bias_v: Annotated[float | None, typer.Option(help="Bias; the surface's usual one.")] = None,
+    setpoint_pa: Annotated[
+        float | None, typer.Option(help="Current setpoint; the surface's usual one.")
+    ] = None,
+    line_s: Annotated[
+        float | None, typer.Option(help="Time of a forward line; 120 nm/s if left out.")
+    ] = None,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="sxm, gsf or png; all if left out.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; one per core.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:
+    """Write simulated scans with the truth beside them: a labelled data set."""
+    from sim.dataset.kinds import TipKind
+    from sim.dataset.settings import FORMATS, DatasetSettings
+
+    wanted = _among("format", formats or FORMATS, FORMATS)
+    (kind,) = _among("tip", [tip], list(TipKind))
+    settings = DatasetSettings(
+        surface, kind, seed, pixels, size_nm, bias_v=bias_v, setpoint_pa=setpoint_pa, line_s=line_s
+    )
+    made = _with_bar(settings, count, out, wanted, workers, quiet=quiet)
+    typer.echo(f"{made} simulated scans written, {count} in {out}")
+
+
+def _with_bar(
+    settings: DatasetSettings,
+    count: int,
+    out: Path,
+    formats: Sequence[Format],
+    workers: int | None,
+    *,
+    quiet: bool,
+) -> int:
+    from rich import progress
+    from rich.console import Console
+
+    from sim.dataset.run import make_dataset
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True, quiet=quiet)) as bar:
+        task = bar.add_task(f"{settings.surface}, {settings.tip}", total=count)
+        return make_dataset(
+            settings,
+            count,
+            out,
+            formats,
+            workers=(os.cpu_count() or 1) if workers is None else workers,
+            progress=lambda done, _: bar.update(task, completed=done),
+        )
+
+
+def _among(field: str, given: Sequence[str], known: Sequence[Choice]) -> list[Choice]:
+    """The known choices that were given."""
+    for value in given:
+        if value not in known:
+            raise ConfigError(f"{field} must be one of {', '.join(known)}, got {value!r}")
+    return [value for value in known if value in given]
 
 
 def _folder(session_path: Path | None) -> Path:

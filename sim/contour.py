@@ -9,7 +9,9 @@ import numpy as np
 
 from sim.kernels import Doubles, Floats, blur, exponentiate, log_contour
 from sim.preset import Preset
+from sim.relief import imprint
 from sim.sample import Box, Sample
+from sim.surfaces.view import View
 from sim.tip import Termination, Tip
 
 X = TypeVar("X", float, Doubles)
@@ -24,19 +26,27 @@ class Contour:
     Attributes:
         tip: the tip it was made for.
         box: where it holds.
+        bias_v: bias of the sample (V) it holds for; at zero the Fermi level is seen.
+
+    ``pixel_nm`` is the distance between the points it will be sampled at in a scan.
     """
 
-    def __init__(self, preset: Preset, sample: Sample, tip: Tip, box: Box, spacing: float) -> None:
+    def __init__(
+        self,
+        preset: Preset,
+        sample: Sample,
+        tip: Tip,
+        box: Box,
+        spacing: float,
+        bias_v: float = 0.0,
+        pixel_nm: float = 0.0,
+    ) -> None:
         self.tip = tip
         self.box = box
-        halo = {
-            Termination.CLEAN: 0.0,
-            Termination.WEAK: preset.tunnelling.weak_halo,
-            Termination.STRONG: preset.tunnelling.strong_halo,
-        }[tip.termination]
+        self.bias_v = bias_v
         reach = _reach(tip) + preset.grid.margin_nm
         # Neighbours within reach of the apexes and of the blur belong to what is seen.
-        tile = sample.tile(box.grown(reach), spacing, halo)
+        tile = sample.tile(box.grown(reach), spacing, _view(preset, tip, bias_v, pixel_nm))
         self.origin = tile.origin
         self.spacing = spacing
         self.field = np.empty_like(tile.height)
@@ -45,6 +55,8 @@ class Contour:
         )
         half = _blur_weights(tip, spacing, self.top_nm - low)
         blur(self.field, half, tile.height)
+        if tile.texture is not None:
+            imprint(self.field, tile.texture, tip.decay_per_nm)
         self.apexes, self.resting = _apex_rows(tip, spacing)
 
     def heights_nm(self, x: float, y: float) -> tuple[float, float]:
@@ -65,21 +77,36 @@ class Contour:
         return (x - self.origin[0]) / self.spacing, (y - self.origin[1]) / self.spacing
 
     def _log(self, path: Doubles, apexes: Floats) -> float:
-        out, scratch = np.empty(1, np.float32), np.empty(1, np.float32)
-        log_contour(self.field, path, apexes, out, scratch)
+        out, scratch, pace = (np.zeros(1, np.float32) for _ in range(3))
+        log_contour(self.field, path, pace, apexes, out, scratch)
         return float(out[0])
+
+
+def _view(preset: Preset, tip: Tip, bias_v: float, pixel_nm: float) -> View:
+    """What decides how the surface looks to ``tip``."""
+    law = preset.tunnelling
+    plain = bias_v, tip.imaging_radius_nm, tip.decay_per_nm
+    monoxide = preset.carbon_monoxide
+    if tip.termination is Termination.CO and monoxide:
+        # A p wave at the apex sees gradients: Gross et al., Phys. Rev. Lett. 107, 086101 (2011).
+        inverted = monoxide.molecule_factor, monoxide.molecule_halo, monoxide.lattice_gain
+        return View(*plain, monoxide.halo, pixel_nm, *inverted)
+    if not tip.termination.is_dirt:
+        return View(*plain, 0.0, pixel_nm)
+    strong = tip.termination is Termination.STRONG
+    return View(*plain, law.strong_halo if strong else law.weak_halo, pixel_nm)
 
 
 def _reach(tip: Tip) -> float:
     """How far from the tip's position it may sense the sample (nm)."""
-    far = max((math.hypot(a.dx_nm, a.dy_nm) for a in tip.apexes), default=0.0)
+    far = max(math.hypot(a.dx_nm, a.dy_nm) for a in tip.imaging_apexes)
     shift = math.hypot(tip.flicker.dx_nm, tip.flicker.dy_nm) if tip.flicker else 0.0
     return far + shift
 
 
 def _blur_weights(tip: Tip, spacing: float, relief_nm: float) -> Floats:
     """One side of the Gaussian of variance R / 2 kappa, out to where the relief hides the rest."""
-    sigma = math.sqrt(tip.radius_nm / tip.decay_per_nm) / spacing
+    sigma = math.sqrt(tip.imaging_radius_nm / tip.decay_per_nm) / spacing
     # A Gaussian cut at three deviations would cut the flanks of everything tall.
     depth = min(max(tip.decay_per_nm * relief_nm, 6.0), DEEPEST_WEIGHT)
     reach = max(math.ceil(sigma * math.sqrt(2 * depth)), 1)
@@ -90,10 +117,9 @@ def _blur_weights(tip: Tip, spacing: float, relief_nm: float) -> Floats:
 
 def _apex_rows(tip: Tip, spacing: float) -> tuple[Floats, int]:
     """Rows (d_x, d_y in grid points, weight) of the apexes: first at rest, then switched."""
-    rows = [(0.0, 0.0, 1.0)]
-    rows += [
+    rows = [
         (a.dx_nm / spacing, a.dy_nm / spacing, math.exp(-tip.decay_per_nm * a.gap_nm))
-        for a in tip.apexes
+        for a in tip.imaging_apexes
     ]
     resting = len(rows)
     if tip.flicker:

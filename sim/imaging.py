@@ -12,17 +12,17 @@ import numpy as np
 
 from drivers.scan import ScanSettings
 from sim.contour import Contour
-from sim.feedback import loop_step
-from sim.kernels import Doubles, Floats, render_line
+from sim.feedback import loop_step, swing, swinging
+from sim.kernels import GOLDEN, Doubles, Floats
 from sim.motion import Motion
 from sim.noise import NoiseLevels
 from sim.preset import Preset
+from sim.rendering import Chain, Course, Optics, render_lines
 from sim.sample import Box, Sample
+from sim.signal_chain import STATE
 from sim.tip import Tip
 
 NM = 1e-9
-# Odd number that spreads counters over 32 bits.
-GOLDEN = 0x9E3779B9
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,9 @@ class Scene:
         noise: the noise.
         origin_nm: point of the sample below the middle of the scanner.
         zero_nm: height of the scanner over a surface of height zero.
+        bias_v: bias of the sample (V).
         gains: proportional gain (nm per decade) and time constant (s) of the feedback.
+        setpoint_a: current that the feedback holds (A), for preamplifiers that clip.
     """
 
     preset: Preset
@@ -47,100 +49,131 @@ class Scene:
     noise: NoiseLevels
     origin_nm: tuple[float, float]
     zero_nm: float
+    bias_v: float
     gains: tuple[float, float]
+    setpoint_a: float = 100e-12
 
 
 class Raster:
     """The lines of a scan that are still to come, as long as the scene stays the same.
 
     Everything that depends on the line but not on chance (path over the sample, tilt, drift) is
-    worked out at once; ``render`` then costs one call into compiled code.
+    worked out at once; ``render`` then costs one call into compiled code for any number of lines.
     """
 
     def __init__(self, scene: Scene, settings: ScanSettings, first: int, start_s: float) -> None:
         self._first = first
-        self._decay = scene.tip.decay_per_nm
-        pixels = settings.pixels
+        pixels, tip = settings.pixels, scene.tip
         dts = settings.forward_s / pixels, settings.backward_s / pixels
         lines = np.arange(first, settings.lines, dtype=float)
         begins = start_s + (lines - first) * settings.line_s
         turns = begins + settings.forward_s
-        self._times = np.stack([begins, turns], axis=1)
-        both = np.stack([self._times, np.stack([turns, begins + settings.line_s], axis=1)], axis=2)
+        ends = np.stack([begins, turns, turns, begins + settings.line_s], axis=1)
+        both = ends.reshape(-1, 2, 2)
+        times = np.ascontiguousarray(both[:, :, 0])
         x, y = _nominal(settings, lines, scene.motion.hysteresis)
         # Drift and creep are straight over one pass to far below a pixel.
         offset = scene.motion.offset_nm(both)
         tilt = scene.sample.tilt
-        height = tilt[0] * x + tilt[1] * y + offset[2] + scene.zero_nm
+        height = tilt[0] * x + tilt[1] * y + offset[2] + scene.zero_nm + scene.motion.bow_nm(x, y)
+        # Between its ends a line sags below the straight one by as much as its length bends.
+        sag = scene.motion.bow_nm(np.diff(x)[..., 0], np.diff(y)[..., 0]) / (pixels - 1) ** 2
         x += offset[0] + scene.origin_nm[0]
         y += offset[1] + scene.origin_nm[1]
-        self._contour = _contour(scene, settings, x, y)
-        self._path = self._grid_path(x, y, pixels)
-        rise = np.diff(height)[..., 0] / (pixels - 1)
-        self._base = np.stack([height[..., 0] + self._contour.top_nm, rise], axis=2)
-        self._chances = _chances(scene.tip, dts)
-        self._tones, self._tables = scene.noise.tones, scene.noise.tables(pixels, dts)
-        self._noise = scene.noise.line_levels(pixels)
-        self._slow = np.array([scene.noise.slow_step(dt) for dt in dts])
-        control = scene.preset.controller
-        self._loop = np.array(
-            [loop_step(*scene.gains, self._decay, control.preamp_hz, dt) for dt in dts]
+        contour = self._contour = _contour(scene, settings, x, y)
+        rise = (height[..., 1] - height[..., 0]) / (pixels - 1) - sag * (pixels - 1)
+        base = np.stack([height[..., 0] + contour.top_nm, rise, sag], axis=2)
+        path, pace = self._grid_path(x, y, pixels), scene.motion.pace(pixels)
+        self._course = Course(path, pace, base, times, scene.noise.mains_s(times))
+        chances = _chances(tip, dts)
+        self._optics = Optics(
+            contour.field, tip.decay_per_nm, contour.apexes, contour.resting, chances
         )
-        self._limits = np.array([-control.range_z_nm / 2, control.range_z_nm / 2])
+        span = float(ends[0, 0]), float(ends[-1, -1])
+        self._chain = _chain(scene, pixels, dts, span)
         self._scratch = np.empty((4, pixels), np.float32)
 
     def settled_state(self) -> Doubles:
         """State of a loop that has come to rest at the first point."""
-        height = self._contour.log_height(self._path[0, 0]) / self._decay + self._base[0, 0, 0]
-        return np.array([0.0, height, height, 0.0, 0.0])
+        at_rest = self._contour.log_height(self._course.path[0, 0]) / self._optics.decay
+        height = at_rest + self._course.base[0, 0, 0]
+        state = np.zeros(STATE)
+        # Everything that is a height is at this one: integral, signal, tip and delayed output.
+        state[[1, 2, 5, 7]] = height
+        return state
 
     def start_s(self, index: int) -> float:
         """When line ``index`` begins (s)."""
-        return float(self._times[index - self._first, 0])
+        return float(self._course.times[index - self._first, 0])
 
-    def render(self, index: int, state: Doubles, seed: int, out: Floats) -> float:
-        """Scan line ``index`` into ``out`` (2, pixels), nm; return its range forward (nm).
+    def render(self, index: int, states: Doubles, seed: int, out: Floats) -> Doubles:
+        """Scan lines into ``out`` (lines, 2, pixels), nm; return their ranges forward (nm).
 
-        The same ``seed`` and ``index`` give the same noise, whichever raster renders the line.
+        The same ``seed`` and line give the same noise, whichever raster renders it.
+
+        Args:
+            index: the first line.
+            states: state before the first line, then room for that after each; (lines + 1, STATE).
+            seed: seed of the scan.
+            out: its length says how many lines.
         """
-        return float(
-            render_line(
-                self._contour.field,
-                self._decay,
-                index - self._first,
-                self._path,
-                self._base,
-                self._times,
-                self._contour.apexes,
-                self._contour.resting,
-                self._chances,
-                self._tones,
-                self._tables,
-                self._noise,
-                self._loop,
-                self._slow,
-                self._limits,
-                state,
-                (seed + 2 * index * GOLDEN) % 2**32,
-                out,
-                self._scratch,
-            )
+        ranges = np.empty(len(out))
+        render_lines(
+            self._optics,
+            self._course,
+            self._chain,
+            index - self._first,
+            (seed + 2 * index * GOLDEN) % 2**32,
+            states,
+            out,
+            ranges,
+            self._scratch,
         )
+        return ranges
 
     def _grid_path(self, x: Doubles, y: Doubles, pixels: int) -> Doubles:
         """First point and step of each pass in grid points of the contour, (lines, 2, 4)."""
         gx, gy = self._contour.grid(x, y)
-        steps = np.diff(gx)[..., 0] / (pixels - 1), np.diff(gy)[..., 0] / (pixels - 1)
+        steps = [(ends[..., 1] - ends[..., 0]) / (pixels - 1) for ends in (gx, gy)]
         return np.stack([gx[..., 0], gy[..., 0], *steps], axis=2)
+
+
+def _chain(
+    scene: Scene, pixels: int, dts_s: tuple[float, float], span_s: tuple[float, float]
+) -> Chain:
+    """Noise and feedback of passes with ``dts_s`` per sample there and back, in ``span_s``."""
+    noise, control = scene.noise, scene.preset.controller
+    decay = scene.tip.decay_per_nm
+    swings = swinging(control, scene.gains, decay)
+    return Chain(
+        tones=noise.tones,
+        tables=noise.tables(pixels, dts_s),
+        noise=noise.line_levels(pixels, _current_noise_nm(scene, dts_s[0])),
+        loop=np.array([loop_step(*scene.gains, decay, control.preamp_hz, dt) for dt in dts_s]),
+        slow=np.array([noise.slow_step(dt) for dt in dts_s]),
+        limits=np.array([-control.range_z_nm / 2, control.range_z_nm / 2]),
+        swing=swing(control, swings, scene.setpoint_a, dts_s),
+        more=noise.disturbances(*span_s, dts_s, swings),
+    )
+
+
+def _current_noise_nm(scene: Scene, dt_s: float) -> float:
+    """What the noise of the current in a sample of ``dt_s`` looks like in height."""
+    amplifier = scene.preset.controller.preamplifier
+    if amplifier is None:
+        return 0.0
+    band = min(amplifier.bandwidth_hz, 0.5 / dt_s)
+    noise = amplifier.noise_a(scene.setpoint_a, band)
+    return noise / (scene.setpoint_a * scene.tip.decay_per_nm)
 
 
 def _contour(scene: Scene, settings: ScanSettings, x: Doubles, y: Doubles) -> Contour:
     grid = scene.preset.grid
     # Finer than the pixels is waste, coarser than an adatom would lose it between points.
     pixel = settings.frame.width_m / NM / settings.pixels
-    spacing = min(max(pixel, grid.finest_nm), grid.coarsest_nm)
+    spacing = min(max(pixel / grid.points_per_pixel, grid.finest_nm), grid.coarsest_nm)
     box = Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
-    return Contour(scene.preset, scene.sample, scene.tip, box, spacing)
+    return Contour(scene.preset, scene.sample, scene.tip, box, spacing, scene.bias_v, pixel)
 
 
 def _chances(tip: Tip, dts_s: tuple[float, float]) -> Doubles:
@@ -162,7 +195,7 @@ def _nominal(settings: ScanSettings, lines: Doubles, hysteresis: float) -> tuple
     u = np.array([[-half, half], [half + lag, -half + lag]])
     angle = math.radians(-frame.angle_deg)
     cos, sin = math.cos(angle), math.sin(angle)
-    across, up = np.broadcast_arrays(u, v[:, None, None])
-    x = frame.x_m / NM + across * cos - up * sin
-    y = frame.y_m / NM + across * sin + up * cos
+    up = v[:, None, None]
+    x = frame.x_m / NM + u * cos - up * sin
+    y = frame.y_m / NM + u * sin + up * cos
     return x, y

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
-from sim.conditioning import Change
 from sim.contour import Contour
+from sim.electronics import Electronics
 from sim.imaging import Scene
+from sim.kernels import Doubles
+from sim.law import Change
 from sim.motion import Motion
 from sim.noise import NoiseLevels
 from sim.preset import Preset
@@ -23,21 +25,32 @@ class Junction:
     Attributes:
         preset: the numbers.
         sample: the sample.
-        tip: the tip as it is now.
         motion: drift and creep between both.
         origin_nm: point of the sample below the middle of the scanner.
         zero_nm: height of the scanner's zero, set by the coarse approach.
     """
 
-    def __init__(self, preset: Preset, sample: Sample, tip: Tip, motion: Motion) -> None:
+    def __init__(
+        self, preset: Preset, sample: Sample, tip: Tip, electronics: Electronics, motion: Motion
+    ) -> None:
         self.preset = preset
         self.sample = sample
-        self.tip = tip
+        self._tip = tip
+        self._electronics = electronics
         self.motion = motion
         self.origin_nm = (0.0, 0.0)
         self.zero_nm = 0.0
         self._patch: Contour | None = None
         self._patch_revision = -1
+
+    @property
+    def tip(self) -> Tip:
+        """The tip as it is now; a new apex comes with electronic states of its own."""
+        return self._tip
+
+    @tip.setter
+    def tip(self, tip: Tip) -> None:
+        self._tip = tip if tip.same_apex(self._tip) else self._electronics.fresh(tip)
 
     def place_nm(self, x_nm: float, y_nm: float, time_s: float) -> tuple[float, float]:
         """Point of the sample below a position of the scanner."""
@@ -47,13 +60,18 @@ class Junction:
             y_nm + float(offset[1]) + self.origin_nm[1],
         )
 
-    def contact_nm(self, x_nm: float, y_nm: float, time_s: float) -> tuple[float, float]:
+    def contact_nm(
+        self, x_nm: float, y_nm: float, time_s: float, bias_v: float
+    ) -> tuple[float, float]:
         """Height at which the gap would be zero, at rest and while the apex is switched."""
         place = self.place_nm(x_nm, y_nm, time_s)
-        rest, switched = self._patch_at(place).heights_nm(*place)
+        # A bias that changes nothing is no reason to draw the surface anew.
+        seen_v = bias_v if self.sample.polar else 0.0
+        rest, switched = self._patch_at(place, seen_v).heights_nm(*place)
         tilt = self.sample.tilt[0] * x_nm + self.sample.tilt[1] * y_nm
         drift = float(self.motion.offset_nm(time_s)[2])
-        base = tilt + drift + self.zero_nm + self.tip.length_nm
+        bow = self.motion.bow_nm(x_nm, y_nm)
+        base = tilt + drift + self.zero_nm + self.tip.length_nm + bow
         return rest + base, switched + base
 
     def tunnel_gap_nm(self, bias_v: float, setpoint_a: float) -> float:
@@ -71,9 +89,25 @@ class Junction:
         """Let ``change`` happen at a point of the sample."""
         self.tip = change.tip
         self.sample.add([mark.moved(*place_nm) for mark in change.marks])
+        molecule = self.molecule_at(place_nm)
+        if change.transfer == "left":
+            self.sample.lay_molecule(*place_nm)
+        elif change.transfer == "taken" and molecule is not None:
+            self.sample.take_molecule(molecule)
 
-    def scene(self, noise: NoiseLevels, gap_nm: float, gains: tuple[float, float]) -> Scene:
-        """What a scan sees that runs at a gap of ``gap_nm`` with ``gains``."""
+    def molecule_at(self, place_nm: tuple[float, float]) -> Doubles | None:
+        """The molecule below a point of the sample, if there is one that a tip could take up."""
+        law = self.preset.carbon_monoxide
+        return self.sample.molecule_near(*place_nm, law.reach_nm) if law else None
+
+    def scene(
+        self,
+        noise: NoiseLevels,
+        bias_v: float,
+        setpoint_a: float,
+        gains: tuple[float, float],
+    ) -> Scene:
+        """What a scan sees that holds ``setpoint_a`` at ``bias_v`` with ``gains``."""
         return Scene(
             preset=self.preset,
             sample=self.sample,
@@ -81,17 +115,20 @@ class Junction:
             motion=self.motion,
             noise=noise,
             origin_nm=self.origin_nm,
-            zero_nm=self.zero_nm + self.tip.length_nm + gap_nm,
+            zero_nm=self.zero_nm + self.tip.length_nm + self.tunnel_gap_nm(bias_v, setpoint_a),
+            bias_v=bias_v,
             gains=gains,
+            setpoint_a=setpoint_a,
         )
 
-    def _patch_at(self, place_nm: tuple[float, float]) -> Contour:
+    def _patch_at(self, place_nm: tuple[float, float], bias_v: float) -> Contour:
         # Readings at rest come often; the patch lasts until tip, surface or place has changed.
         here = Box(*place_nm, *place_nm)
         patch = self._patch
         fresh = patch is not None and patch.tip is self.tip and patch.box.holds(here)
+        fresh = fresh and patch is not None and patch.bias_v == bias_v
         if patch is None or not fresh or self._patch_revision != self.sample.revision:
-            box = here.grown(PATCH_NM)
-            patch = Contour(self.preset, self.sample, self.tip, box, self.preset.grid.probe_nm)
+            box, spacing = here.grown(PATCH_NM), self.preset.grid.probe_nm
+            patch = Contour(self.preset, self.sample, self.tip, box, spacing, bias_v)
             self._patch, self._patch_revision = patch, self.sample.revision
         return patch

@@ -46,6 +46,8 @@ P0, P1, P2, P3, P4 = (
 BYTES_SIGMA = f32(1.0 / math.sqrt(4 * (256**2 - 1) / 12))
 BYTES_MEAN = f32(510.0)
 U32_SPAN = 4294967296.0
+# Odd number that spreads counters over 32 bits.
+GOLDEN = 0x9E3779B9
 # How much the strength of a telegraph switch differs from visit to visit.
 VISIT_SPREAD = 0.3
 # Below exp(-50) of the highest point of a tile nothing is seen; products stay normal numbers.
@@ -109,6 +111,30 @@ def exponentiate(height: Floats, decay: float, out: Floats) -> tuple[float, floa
     return top, low
 
 
+@njit(fastmath=True, inline="always")
+def add_pair(out: Floats, left: Floats, right: Floats, weight: np.float32) -> None:
+    """Add ``weight`` times the sum of two rows to ``out``; they may be longer."""
+    # Slices rather than shifted indices: those might be negative, and would not vectorise.
+    for i in range(out.size):
+        out[i] += weight * (left[i] + right[i])
+
+
+@njit(fastmath=True, inline="always")
+def blur_ends(row: Floats, half: Floats, out: Floats) -> None:
+    """The first and the last ``reach`` points of a blurred row, whose edges repeat."""
+    nx = row.size
+    reach = half.size - 1
+    for i in range(min(reach, nx)):
+        left = half[0] * row[i]
+        k = nx - 1 - i
+        right = half[0] * row[k]
+        for t in range(1, reach + 1):
+            left += half[t] * (row[max(i - t, 0)] + row[min(i + t, nx - 1)])
+            right += half[t] * (row[max(k - t, 0)] + row[min(k + t, nx - 1)])
+        out[i] = left
+        out[k] = right
+
+
 @njit(fastmath=True, cache=True, nogil=True)
 def blur(field: Floats, half: Floats, scratch: Floats) -> None:
     """Convolve ``field`` (ny, nx) in place with a symmetric kernel; edges repeat.
@@ -119,41 +145,31 @@ def blur(field: Floats, half: Floats, scratch: Floats) -> None:
     reach = half.size - 1
     for j in range(ny):
         row = field[j]
-        out = scratch[j]
-        for i in range(min(reach, nx)):
-            left = half[0] * row[i]
-            k = nx - 1 - i
-            right = half[0] * row[k]
+        blur_ends(row, half, scratch[j])
+        if nx > 2 * reach:
+            inner, centre = scratch[j, reach : nx - reach], row[reach : nx - reach]
+            for i in range(inner.size):
+                inner[i] = half[0] * centre[i]
             for t in range(1, reach + 1):
-                left += half[t] * (row[max(i - t, 0)] + row[min(i + t, nx - 1)])
-                right += half[t] * (row[max(k - t, 0)] + row[min(k + t, nx - 1)])
-            out[i] = left
-            out[k] = right
-        for i in range(reach, nx - reach):
-            out[i] = half[0] * row[i]
-        for t in range(1, reach + 1):
-            w = half[t]
-            for i in range(reach, nx - reach):
-                out[i] += w * (row[i + t] + row[i - t])
+                add_pair(inner, row[reach + t :], row[reach - t :], half[t])
     for j in range(ny):
         out = field[j]
         centre = scratch[j]
         for i in range(nx):
             out[i] = half[0] * centre[i]
         for t in range(1, reach + 1):
-            above = scratch[min(j + t, ny - 1)]
-            below = scratch[max(j - t, 0)]
-            w = half[t]
-            for i in range(nx):
-                out[i] += w * (above[i] + below[i])
+            add_pair(out, scratch[min(j + t, ny - 1)], scratch[max(j - t, 0)], half[t])
 
 
 @njit(fastmath=True, cache=True, nogil=True)
-def log_contour(field: Floats, path: Doubles, apexes: Floats, out: Floats, scratch: Floats) -> None:
+def log_contour(
+    field: Floats, path: Doubles, pace: Floats, apexes: Floats, out: Floats, scratch: Floats
+) -> None:
     """Logarithm of sum_k w_k field(path + d_k) along a straight line, bilinear between grid points.
 
-    ``path`` is (x, y, dx, dy) in grid points: first point and step; ``apexes`` has rows
-    (d_x, d_y, weight). Outside the field its edge repeats.
+    ``path`` is (x, y, dx, dy) in grid points: first point and step; ``pace`` says how many steps
+    have been made at each point. ``apexes`` has rows (d_x, d_y, weight). Outside the field its edge
+    repeats.
     """
     ny, nx = field.shape
     flat = field.reshape(-1)
@@ -169,8 +185,8 @@ def log_contour(field: Floats, path: Doubles, apexes: Floats, out: Floats, scrat
         ay = f32(path[1] + apexes[k, 1])
         w = apexes[k, 2]
         for p in range(n):
-            fx = min(max(ax + dx * f32(p), f32(0)), mx)
-            fy = min(max(ay + dy * f32(p), f32(0)), my)
+            fx = min(max(ax + dx * pace[p], f32(0)), mx)
+            fy = min(max(ay + dy * pace[p], f32(0)), my)
             ix = i32(fx)
             iy = i32(fy)
             tx = fx - f32(ix)
@@ -208,142 +224,3 @@ def switch(
             s = f32(0)
         out[p] = s
     return s
-
-
-@njit(fastmath=True, cache=True, nogil=True)
-def disturb(
-    signal: Floats, tones: Doubles, tables: Floats, noise: Doubles, time_s: float, seed: np.uint32
-) -> None:
-    """Add hum, pixel noise, a line offset and a line-start transient to ``signal`` (nm).
-
-    ``tones`` has rows (frequency Hz, amplitude nm, phase); ``tables`` the sine and cosine of each
-    tone along a pass, shape (tones, 2, n). ``noise`` is (pixel, line and start in nm, decay of
-    the start in pixels).
-    """
-    n = signal.size
-    for q in range(tones.shape[0]):
-        phase = 2 * math.pi * tones[q, 0] * time_s + tones[q, 2]
-        a = f32(tones[q, 1] * math.sin(phase))
-        b = f32(tones[q, 1] * math.cos(phase))
-        for p in range(n):
-            signal[p] += a * tables[q, 1, p] + b * tables[q, 0, p]
-    pixel = f32(noise[0])
-    kick = hash_normal(seed + u32(0x51ED270B))
-    offset = f32(noise[1]) * hash_normal(seed + u32(0x2545F491))
-    # The cube of a normal number has heavy tails: most lines start quietly, a few do not.
-    start = f32(noise[2]) * kick * kick * kick
-    rate = f32(-1.0 / noise[3])
-    for p in range(n):
-        settled = fast_exp(max(rate * f32(p), DEEPEST))
-        signal[p] += offset + start * settled + pixel * hash_normal(seed + u32(p))
-
-
-@njit(fastmath=True, cache=True, nogil=True)
-def follow(
-    signal: Floats,
-    loop: Doubles,
-    slow: Doubles,
-    limits: Doubles,
-    state: Doubles,
-    seed: np.uint32,
-    out: Floats,
-) -> None:
-    """Run the z controller over one pass and write the height (nm) to ``out``.
-
-    ``loop`` is (a00, a01, a10, a11, b0, b1, c0, c1, p): the exact discrete step of the state
-    (filtered error, integral) for a signal that is straight between samples, and the proportional
-    factor. ``slow`` is (memory, kick) of the slow noise, ``state`` (error, integral, last signal,
-    slow noise) is carried from pass to pass. Heights are clipped at ``limits``, the piezo's ends.
-    """
-    a00, a01, a10, a11 = loop[0], loop[1], loop[2], loop[3]
-    b0, b1, c0, c1, gain = loop[4], loop[5], loop[6], loop[7], loop[8]
-    error, integral, last, wander = state[0], state[1], state[2], state[3]
-    for p in range(signal.size):
-        wander = slow[0] * wander + slow[1] * hash_normal(seed + u32(p))
-        u = signal[p] + wander
-        step0 = a00 * error + a01 * integral + b0 * last + c0 * u
-        step1 = a10 * error + a11 * integral + b1 * last + c1 * u
-        error = step0
-        integral = step1
-        last = u
-        out[p] = min(max(gain * error + integral, limits[0]), limits[1])
-    state[0], state[1], state[2], state[3] = error, integral, last, wander
-
-
-@njit(fastmath=True, cache=True, nogil=True)
-def sense(
-    field: Floats,
-    path: Doubles,
-    apexes: Floats,
-    resting: int,
-    chances: Doubles,
-    state: Doubles,
-    seed: np.uint32,
-    signal: Floats,
-    scratch: Floats,
-) -> None:
-    """``log_contour`` of an apex that may switch on the way; its strength is ``state[4]``."""
-    other, mask, buffer = scratch[0], scratch[1], scratch[2]
-    log_contour(field, path, apexes[:resting], signal, buffer)
-    if resting == apexes.shape[0]:
-        return
-    state[4] = switch(seed, chances, state[4], VISIT_SPREAD, mask)
-    moved = f32(0)
-    for p in range(signal.size):
-        moved = max(moved, mask[p])
-    # Most passes of most tips never switch; they are spared the second contour.
-    if moved > f32(0):
-        log_contour(field, path, apexes[resting:], other, buffer)
-        for p in range(signal.size):
-            signal[p] += mask[p] * (other[p] - signal[p])
-
-
-@njit(fastmath=True, cache=True, nogil=True)
-def render_line(
-    field: Floats,
-    decay: float,
-    line: int,
-    path: Doubles,
-    base: Doubles,
-    times: Doubles,
-    apexes: Floats,
-    resting: int,
-    chances: Doubles,
-    tones: Doubles,
-    tables: Floats,
-    noise: Doubles,
-    loop: Doubles,
-    slow: Doubles,
-    limits: Doubles,
-    state: Doubles,
-    seed: int,
-    out: Floats,
-    scratch: Floats,
-) -> float:
-    """Scan one line there and back into ``out`` (2, n); return the range of heights forward (nm).
-
-    First axes of ``path`` (lines, 2, 4), ``base`` (lines, 2, 2: first height and rise per pixel)
-    and ``times`` (lines, 2) are the line and the pass; ``chances``, ``tables``, ``loop`` and
-    ``slow`` begin with the pass. The first ``resting`` rows of ``apexes`` image at rest, the others
-    while switched. ``state`` is that of ``follow`` with the telegraph strength behind it.
-    ``scratch`` has shape (4, n); ``seed`` must differ from line to line.
-    """
-    n = out.shape[1]
-    signal, buffer = scratch[0], scratch[1]
-    per_decay = f32(1.0 / decay)
-    for d in range(2):
-        key = hash32(u32(seed) + u32(d) * u32(0x9E3779B9))
-        pass_key = hash32(key + u32(3))
-        sense(
-            field, path[line, d], apexes, resting, chances[d], state, pass_key, signal, scratch[1:]
-        )
-        start = f32(base[line, d, 0])
-        rise = f32(base[line, d, 1])
-        for p in range(n):
-            signal[p] = signal[p] * per_decay + start + rise * f32(p)
-        disturb(signal, tones, tables[d], noise, times[line, d], hash32(key + u32(1)))
-        follow(signal, loop[d], slow[d], limits, state, hash32(key + u32(2)), buffer)
-        # Column 0 is the lowest x both ways, so the way back is stored backwards.
-        for p in range(n):
-            out[d, p] = buffer[p] if d == 0 else buffer[n - 1 - p]
-    return float(np.max(out[0]) - np.min(out[0]))

@@ -1,13 +1,16 @@
-"""Where the sample has gone: drift, creep after moves, and the transient after a landing."""
+"""Where the sample has gone: drift, creep after moves, landings; and how the scanner bends."""
 
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import numpy as np
 
-from sim.kernels import Doubles
+from sim.kernels import Doubles, Floats
 from sim.preset import Preset
+
+X = TypeVar("X", float, Doubles)
 
 
 class Motion:
@@ -18,6 +21,8 @@ class Motion:
 
     Attributes:
         hysteresis: lag of the way back as a share of the frame's width.
+        loop: how much farther apart both ways are in the middle, as a share of the same.
+        bow_per_nm: bend of z with the square of the distance from the middle (1/nm).
     """
 
     def __init__(self, preset: Preset, rng: np.random.Generator) -> None:
@@ -32,6 +37,9 @@ class Motion:
         self._tau = np.array([*law.creep_s, law.landing_drift_s.draw(rng)])
         self._lag = np.zeros((len(self._tau), 3))
         self._since = 0.0
+        bends = law.bending
+        self.loop = bends.loop.draw(rng) if bends else 0.0
+        self.bow_per_nm = bends.bow_nm_per_um2.draw(rng) * 1e-6 if bends else 0.0
 
     def offset_nm(self, time_s: float | Doubles) -> Doubles:
         """Displacement (x, y, z) at ``time_s``, shape (3, ...)."""
@@ -39,6 +47,20 @@ class Motion:
         lag = np.tensordot(self._lag, decayed, axes=(0, 0))
         offset: Doubles = np.multiply.outer(self._drift, time_s) + lag
         return offset
+
+    def bow_nm(self, x_nm: X, y_nm: X) -> X:
+        """How far z bends at a position of the scanner."""
+        return self.bow_per_nm * (x_nm * x_nm + y_nm * y_nm)
+
+    def pace(self, pixels: int) -> Floats:
+        """How many steps of a line the scanner has made at each pixel, (pixels,).
+
+        Either way it lags behind, in the middle by half of ``loop`` times the length of the line.
+        """
+        steps = np.arange(pixels, dtype=float)
+        # Rayleigh's law: a hysteresis loop is made of two parabolas.
+        lag = 2 * self.loop * steps * (1 - steps / (pixels - 1))
+        return (steps - lag).astype(np.float32)
 
     def speed_nm_per_s(self, time_s: float) -> Doubles:
         """Velocity (x, y, z) at ``time_s``."""

@@ -8,6 +8,7 @@ two tiles agree where they overlap.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -16,8 +17,54 @@ from sim.kernels import DEEPEST, ONE, Doubles, Floats, f32, fast_exp, hash32, u3
 
 # Slow fields (meander, wander) are computed at every NODE-th point and drawn straight in between.
 NODE = 16
+# Half width of hcp in periods, periods per ridge width, depth of hcp, pinch in periods.
+RidgeShape = tuple[np.float32, np.float32, np.float32, np.float32]
 # Places per cell where an adatom may sit; more would be closer to Poisson, and slower.
 SLOT = 4
+#: Lowest x and y, then highest x and y of an area.
+Corners = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """The bare surface on a grid.
+
+    Attributes:
+        height: nm, shape (ny, nx), y growing from row to row.
+        origin: sample coordinates (nm) of the first point.
+        spacing: distance between points (nm).
+        texture: nm of the same shape: what only the last atom of the tip resolves (a lattice) or
+            senses without anything being there (standing waves), to be added after the blur that
+            the tip's radius makes of ``height``; None where there is nothing of the kind.
+    """
+
+    height: Floats
+    origin: tuple[float, float]
+    spacing: float
+    texture: Floats | None = None
+
+    @classmethod
+    def blank(cls, box: Corners, spacing: float, textured: bool) -> Tile:
+        """A flat tile that holds ``box``."""
+        # Nodes of the slow fields sit at multiples of their distance, so that tiles agree.
+        block = NODE * spacing
+        x, y = math.floor(box[0] / block) * block, math.floor(box[1] / spacing) * spacing
+        nx = math.ceil((box[2] - x) / spacing) + 2
+        ny = math.ceil((box[3] - y) / spacing) + 2
+        texture = np.zeros((ny, nx), np.float32) if textured else None
+        return cls(np.zeros((ny, nx), np.float32), (x, y), spacing, texture)
+
+    @property
+    def corners(self) -> Corners:
+        """The area that the tile covers."""
+        (x, y), (ny, nx) = self.origin, self.height.shape
+        return x, y, x + nx * self.spacing, y + ny * self.spacing
+
+
+def direction(rng: np.random.Generator) -> tuple[float, float]:
+    """A random unit vector."""
+    angle = rng.uniform(0, 2 * math.pi)
+    return math.cos(angle), math.sin(angle)
 
 
 @njit(inline="always", cache=True)
@@ -100,14 +147,18 @@ def draw_terraces(
                         row[i] += rise / (ONE + fast_exp(-r))
 
 
+# Without reassociation and reciprocals, so that points far apart come out the same to the bit.
+EXACT = {"nnan", "ninf", "nsz", "contract"}
+
+
 @njit(inline="always")
-def ridges(turn: np.float32, parity: np.float32, d: np.float32, shape: Floats) -> np.float32:
+def ridges(turn: np.float32, parity: np.float32, d: np.float32, shape: RidgeShape) -> np.float32:
     """Profile of a pair of ridges, about 1 on top, less the depth of the hcp stripe between them.
 
     ``turn`` counts periods across, ``parity`` is that of the periods left out of it; ``d`` runs
     from -1 to 1 along the ridges, with elbows at 0 and at the ends.
     """
-    hcp, sharp, depth, pinch = shape[0], shape[1], shape[2], shape[3]
+    hcp, sharp, depth, pinch = shape
     half = f32(0.5)
     whole = f32(np.floor(turn))
     p = turn - whole - half
@@ -115,16 +166,43 @@ def ridges(turn: np.float32, parity: np.float32, d: np.float32, shape: Floats) -
     sign = ONE - f32(4) * (odd - f32(np.floor(odd)))
     far = ONE - np.abs(d)
     # Lorentzians rather than Gaussians: no exponential per point, and nobody can tell.
-    near2 = ONE / (ONE + f32(45) * d * d)
-    far2 = ONE / (ONE + f32(45) * far * far)
+    near2 = ONE / (ONE + f32(45) * (d * d))
+    far2 = ONE / (ONE + f32(45) * (far * far))
     # Elbows pinch every second pair and bulge the others.
-    wall = hcp + pinch * (near2 * near2 - far2 * far2) * sign
+    wall = hcp + (near2 * near2 - far2 * far2) * pinch * sign
     a = (p - wall) * sharp
     b = (p + wall) * sharp
-    a2 = ONE / (ONE + half * a * a)
-    b2 = ONE / (ONE + half * b * b)
+    a2 = ONE / (ONE + half * (a * a))
+    b2 = ONE / (ONE + half * (b * b))
     inside = min(max((wall - np.abs(p)) * sharp + half, f32(0)), ONE)
     return f32(a2 * a2 + b2 * b2 - depth * inside)
+
+
+@njit(fastmath=EXACT, error_model="numpy", cache=True, nogil=True)
+def draw_span(
+    row: Floats,
+    level: Floats,
+    across: tuple[np.float32, np.float32],
+    along: tuple[np.float32, np.float32],
+    parity: np.float32,
+    zigzag: tuple[np.float32, np.float32],
+    scales: tuple[np.float32, np.float32],
+    shape: RidgeShape,
+) -> None:
+    """Add the reconstruction to a few points of one row, given the levels below them.
+
+    ``across`` (periods) and ``along`` (elbows) are (first, step per point); ``zigzag`` is the swing
+    between elbows and their rounding; ``scales`` is (amplitude, shift per layer).
+    """
+    height, shift = scales
+    swing, rounding = zigzag
+    half, two = f32(0.5), f32(2)
+    for i in range(row.size):
+        k = f32(i)
+        q = along[0] + along[1] * k
+        d = q - two * f32(np.floor(q * half)) - ONE
+        turn = across[0] + shift * level[i] + across[1] * k + swing * np.sqrt(d * d + rounding)
+        row[i] += height * ridges(turn, parity, d, shape)
 
 
 @njit(fastmath=True, cache=True, nogil=True)
@@ -150,6 +228,12 @@ def wander_nodes(
         along[c] = v
 
 
+@njit(inline="always")
+def folded(x: float) -> np.float32:
+    """What is left of ``x`` when all multiples of two are taken out."""
+    return f32(x - 2.0 * math.floor(x * 0.5))
+
+
 @njit(fastmath=True, cache=True, nogil=True)
 def draw_herringbone(
     level: Floats,
@@ -169,31 +253,28 @@ def draw_herringbone(
     """
     ny, nx = level.shape
     nodes = nx // NODE + 2
-    across, along = np.empty(nodes), np.empty(nodes)
+    across, along, levels = np.empty(nodes), np.empty(nodes), np.empty(nx, np.float32)
     layer, height, rounding = f32(scales[0]), f32(scales[1]), f32(scales[4])
     turns_per_nm = math.cos(scales[5]) / scales[2]
     swing = f32(math.sin(scales[5]) * scales[3] / scales[2])
     shift, phase = f32(scales[6]), f32(scales[7])
-    half, two = f32(0.5), f32(2)
+    form = (shape[0], shape[1], shape[2], shape[3])
     for j in range(ny):
-        row = level[j]
+        levels[:] = level[j]
+        level[j] *= layer
         wander_nodes(origin, origin[1] + j * spacing, spacing, course, wander, across, along)
         for c in range(nodes - 1):
-            first = c * NODE
+            span = slice(c * NODE, (c + 1) * NODE)
             # Whole periods are taken out in double precision: far away single is too coarse.
             turns, elbows = across[c] * turns_per_nm, along[c] / scales[3]
             whole = math.floor(turns)
-            parity = f32(whole - 2.0 * math.floor(whole * 0.5))
-            u, v = f32(turns - whole), f32(elbows - 2.0 * math.floor(elbows * 0.5))
+            u, v, parity = f32(turns - whole), folded(elbows), folded(whole)
             du = f32((across[c + 1] - across[c]) * turns_per_nm / NODE)
             dv = f32((along[c + 1] - along[c]) / scales[3] / NODE)
-            for i in range(first, min(nx, first + NODE)):
-                k = f32(i - first)
-                q = v + dv * k
-                d = q - two * f32(np.floor(q * half)) - ONE
-                zigzag = swing * np.sqrt(d * d + rounding)
-                turn = u + du * k + zigzag + shift * row[i] + phase
-                row[i] = layer * row[i] + height * ridges(turn, parity, d, shape)
+            draw_span(
+                level[j, span], levels[span], (u + phase, du), (v, dv), parity,
+                (swing, rounding), (height, shift), form,
+            )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
@@ -259,3 +340,13 @@ def draw_bumps(
                 else:
                     bell = fast_exp(max(f32(-0.5) * r2, DEEPEST))
                     row[i] += amplitude * (ONE - moat * r2) * bell
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def imprint(field: Floats, texture: Floats, decay: float) -> None:
+    """Multiply ``field`` by exp(decay texture): the density of states that the heights are of."""
+    k = f32(decay)
+    for j in range(field.shape[0]):
+        row, here = field[j], texture[j]
+        for i in range(row.size):
+            row[i] *= fast_exp(k * here[i])

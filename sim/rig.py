@@ -7,13 +7,18 @@ import numpy as np
 from drivers.actions import TunnellingPoint
 from drivers.errors import CommandFailed, ContactLost
 from drivers.microscope import Feedback, MicroscopeState
-from sim.conditioning import Change, Conditioning, Latents
+from sim.conditioning import Conditioning
+from sim.dragging import drag
+from sim.electronics import Electronics
 from sim.imaging import NM
 from sim.junction import Junction
+from sim.latents import Latents
+from sim.law import Change
 from sim.motion import Motion
 from sim.noise import NoiseLevels
 from sim.preset import Preset
 from sim.sample import Sample
+from sim.spectral_judge import SpectralJudge
 from sim.tip import Tip, draw_bad
 from sim.traces import Recorder
 
@@ -56,17 +61,22 @@ class Rig:
         self._dynamics, setup, self._actions, self._readings, first = (
             np.random.default_rng([seed, stream]) for stream in (2, 3, 4, 5, 6)
         )
-        self._scan_seed, self._scans = (seed, 7), 0
+        self._scan_seed: tuple[int, ...] = (seed, 7)
+        self._scans = 0
+        self._sweep_seed, self._sweeps = (seed, 9), 0
         self.latents = Latents.draw(setup, preset)
         self._noise = NoiseLevels(preset, setup)
+        electronics = Electronics(preset.spectrum.tip, seed)
         if tip is None:
-            tip = draw_bad(first, preset, self.latents.dirt)
-        self._junction = Junction(preset, Sample(preset, seed), tip, Motion(preset, setup))
+            tip = electronics.fresh(draw_bad(first, preset, self.latents.dirt))
+        sample, motion = Sample(preset, seed), Motion(preset, setup)
+        self._junction = Junction(preset, sample, tip, electronics, motion)
         self._laws = Conditioning(preset, self.latents, self._dynamics)
+        self._judge = SpectralJudge(preset.spectrum, preset.good_spectrum)
         self._recorder = Recorder(preset, self._noise.current_a, self._actions)
         self._held_nm = 0.0
         self._pressed_nm = 0.0
-        self._steps_to_go = 0
+        self._steps_to_go = self._steps_in_vain = 0
         self._land(setup)
 
     # ---- Reading
@@ -80,6 +90,17 @@ class Rig:
     def sample(self) -> Sample:
         """The true sample."""
         return self._junction.sample
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the tip is good by the preset's definition."""
+        return self.tip.is_good(self.preset.good, self._laws.life_frames(self.tip))
+
+    @property
+    def is_step_good(self) -> bool:
+        """Whether the tip is good and does not double steps either."""
+        step_nm = self.preset.steps.height_nm
+        return self.tip.is_step_good(self.preset.good, step_nm, self._laws.life_frames(self.tip))
 
     @property
     def z_m(self) -> float:
@@ -133,8 +154,10 @@ class Rig:
             "gap_nm": self.tip.gap_nm,
             "contaminated": not self.tip.clean,
             "stable": self.tip.stable,
-            "good": self.tip.is_good(self.preset.good),
-            "good_definition": self.preset.hash,
+            "good": self.is_good,
+            "step_good": self.is_step_good,
+            "electronic_good": self._judge.accepts(self.tip.electronic),
+            "good_definition": self.preset.good_definition,
             "time_s": self.time_s,
         }
 
@@ -151,6 +174,18 @@ class Rig:
         self.time_s += seconds
         self._touch()
 
+    def reseed(self, *key: int) -> None:
+        """Draw all chance from ``(seed, key)`` from here on, whatever was drawn before.
+
+        Two courses of action then meet the same luck at the same point. Noise of readings is left
+        alone. Without a call everything comes from the seed in one run.
+        """
+        seed = self._scan_seed[0]
+        for stream, chance in ((2, self._dynamics), (4, self._actions)):
+            # In place: the laws and the recorder hold the same generators.
+            chance.bit_generator.state = np.random.PCG64([seed, stream, *key]).state
+        self._scan_seed, self._scans = (seed, 7, *key), 0
+
     def set_bias(self, bias_v: float) -> None:
         """Set the bias (V); under feedback, next to no bias drives the tip into the sample."""
         self.bias_v = bias_v
@@ -162,10 +197,16 @@ class Rig:
         """Set the current setpoint (A).
 
         Raises:
-            CommandFailed: the setpoint is not positive.
+            CommandFailed: the setpoint is not positive, or not what the preamplifier can show.
         """
         if not setpoint_a > 0:
             raise CommandFailed(f"setpoint {setpoint_a:g} A must be positive")
+        amplifier = self.preset.controller.preamplifier
+        if amplifier and not amplifier.floor_pa < setpoint_a / PM < amplifier.saturation_na * 1e3:
+            raise CommandFailed(
+                f"cannot hold {setpoint_a / PM:g} pA: at {amplifier.gain_v_per_a:g} V/A the "
+                f"preamplifier shows {amplifier.floor_pa:g} to {amplifier.saturation_na * 1e3:g} pA"
+            )
         self.setpoint_a = setpoint_a
         self.set_bias(self.bias_v)
 
@@ -173,7 +214,7 @@ class Rig:
         """Set bias and setpoint together.
 
         Raises:
-            CommandFailed: the setpoint is not positive.
+            CommandFailed: the setpoint is not positive, or not what the preamplifier can show.
         """
         # A lower setpoint goes first, so that no moment pairs a small bias with a large current.
         if at.setpoint_a < self.setpoint_a:
@@ -242,7 +283,8 @@ class Rig:
             raise ContactLost(f"cannot {what}: the tip is withdrawn; approach first")
 
     def _contact_nm(self) -> tuple[float, float]:
-        return self._junction.contact_nm(self.x_m / NM, self.y_m / NM, self.time_s)
+        place = self.x_m / NM, self.y_m / NM
+        return self._junction.contact_nm(*place, self.time_s, self.bias_v)
 
     def _tunnel_gap_nm(self) -> float:
         return self._junction.tunnel_gap_nm(self.bias_v, self.setpoint_a)
@@ -262,8 +304,28 @@ class Rig:
         return self._junction.current_a(self._gap_nm(), self.bias_v)
 
     def _apply(self, change: Change) -> None:
-        place = self._junction.place_nm(self.x_m / NM, self.y_m / NM, self.time_s)
-        self._junction.apply(change, place)
+        self.sample.heal(self.time_s)
+        self._junction.apply(change, self._place_nm())
+
+    def _place_nm(self) -> tuple[float, float]:
+        return self._junction.place_nm(self.x_m / NM, self.y_m / NM, self.time_s)
+
+    def _over_molecule(self) -> bool:
+        return self._junction.molecule_at(self._place_nm()) is not None
+
+    def _grips(self) -> bool:
+        """Whether adatoms follow the tip."""
+        law = self.preset.dragging
+        close = law is not None and abs(self.bias_v) <= law.max_ohm * self.setpoint_a
+        return close and self.feedback is Feedback.ON
+
+    def _drag(self, start_m: tuple[float, float], end_m: tuple[float, float]) -> None:
+        """Pass from one place of the scanner to another with adatoms that follow."""
+        if self.preset.dragging:
+            start, end = (
+                self._junction.place_nm(x / NM, y / NM, self.time_s) for x, y in (start_m, end_m)
+            )
+            drag(self.preset.dragging, self._dynamics, self.sample, start, end)
 
     def _travelled(self, distance_nm: float) -> None:
         """The z piezo went a long way: it takes its time and creeps after."""

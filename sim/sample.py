@@ -1,32 +1,29 @@
 """The sample: an endless surface that is a function of (seed, x, y), and the marks left on it.
 
-Coordinates are nm in the frame of the sample; the world adds where the scanner looks. Step, ridge
-and adatom geometry of Au(111): Barth et al., Phys. Rev. B 42, 9307 (1990).
+Coordinates are nm in the frame of the sample; the world adds where the scanner looks. Which of
+its parts a surface has (herringbone, lattice, molecules, standing waves) its preset says.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from sim.blocks import Spread
-from sim.kernels import Doubles, Floats
+from sim.grounds import Ground, Grounds, Pile
+from sim.kernels import Doubles
 from sim.preset import Preset
-from sim.relief import (
-    NODE,
-    SLOT,
-    cell_uniform,
-    draw_bumps,
-    draw_herringbone,
-    draw_terraces,
-    scatter,
-)
-
-#: Size of the cells that adatoms are scattered in.
-ADATOM_CELL_NM = 8.0
+from sim.relief import Corners, Tile, direction, draw_bumps
+from sim.surfaces.cells import adatom_cell, dimer_cell, lattice_cell
+from sim.surfaces.crystal import Crystal
+from sim.surfaces.herringbone import Herringbone
+from sim.surfaces.scattered import adatom_bumps, molecule_bumps
+from sim.surfaces.strewn import Strewn
+from sim.surfaces.terraces import Terraces
+from sim.surfaces.view import IDEAL, View
+from sim.surfaces.waves import StandingWaves
 
 
 class Bump(NamedTuple):
@@ -67,41 +64,37 @@ class Box(NamedTuple):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """Bare heights on a grid.
-
-    Attributes:
-        height: nm, shape (ny, nx), y growing from row to row.
-        origin: sample coordinates (nm) of the first point.
-        spacing: distance between points (nm).
-    """
-
-    height: Floats
-    origin: tuple[float, float]
-    spacing: float
-
-
 class Sample:
     """One sample; the same preset and seed give the same surface.
 
     Attributes:
-        revision: grows with every mark.
+        revision: grows with everything that is changed on it.
         tilt: slope of the mounted sample along x and y.
+        polar: whether the bias changes what is seen.
+        adatoms: adatoms and clusters.
+        molecules: molecules, if it has any.
     """
 
     def __init__(self, preset: Preset, seed: int) -> None:
         rng = np.random.default_rng([seed, 1])
         self._preset = preset
+        self._layer_nm = preset.steps.height_nm
         self._seed = int(rng.integers(2**31))
-        self._step_course = _direction(rng)
-        self._ridge_course = _direction(rng)
-        self._ridge_scales = self._scales_of_ridges(float(rng.uniform()))
-        self._ridge_shape = self._shape_of_ridges()
-        self._wander = self._draw_wander(rng)
+        self._terraces = Terraces(preset.steps, self._seed, direction(rng))
+        ridges = preset.reconstruction
+        self._herringbone = Herringbone(ridges, self._layer_nm, rng) if ridges else None
         degrees = [preset.surface.tilt_deg.draw(rng) for _ in range(2)]
         self.tilt = (math.tan(math.radians(degrees[0])), math.tan(math.radians(degrees[1])))
+        self._crystal = _crystal(preset, self._terraces.course, rng)
+        self.adatoms = Strewn(partial(adatom_bumps, preset.adatoms, self._seed))
+        seed = int(rng.integers(2**31))
+        spot = preset.molecules.spot if preset.molecules else None
+        self.molecules = Strewn(partial(molecule_bumps, spot, seed)) if spot else None
+        self._waves = _waves(preset)
+        self.polar = self._waves is not None or bool(self._crystal and self._crystal.polar)
+        self._grounds = Grounds(self._ground, bool(self._crystal or self._waves))
         self._marks = np.empty((0, len(Bump._fields)))
+        self._healed_s = 0.0
         self.revision = 0
 
     @property
@@ -110,154 +103,119 @@ class Sample:
         return self._marks
 
     def add(self, marks: list[Bump]) -> None:
-        """Leave ``marks`` on the surface for good."""
+        """Leave ``marks`` on the surface."""
         if marks:
             self._marks = np.concatenate([self._marks, np.array(marks, dtype=float)])
             self.revision += 1
 
-    def tile(self, box: Box, spacing: float, halo: float = 0.0) -> Tile:
-        """The heights over ``box``, as a tip with this ``halo`` around adsorbates senses them."""
-        # Nodes of the slow fields sit at multiples of their distance, so that tiles agree.
-        block = NODE * spacing
-        origin = (math.floor(box.x0 / block) * block, math.floor(box.y0 / spacing) * spacing)
-        nx = math.ceil((box.x1 - origin[0]) / spacing) + 2
-        ny = math.ceil((box.y1 - origin[1]) / spacing) + 2
-        area = Box(*origin, origin[0] + nx * spacing, origin[1] + ny * spacing)
-        height = np.zeros((ny, nx), np.float32)
-        base, edges = self._edges(area)
-        height += np.float32(base)
-        draw_terraces(height, origin, spacing, self._step_course, edges, self._preset.steps.edge_nm)
-        draw_herringbone(
-            height,
-            origin,
-            spacing,
-            self._ridge_course,
-            self._wander,
-            self._ridge_scales,
-            self._ridge_shape,
-        )
-        draw_bumps(height, origin, spacing, self._adatoms(area), halo)
+    def heal(self, time_s: float) -> None:
+        """Let marks fill up until ``time_s``; nothing where the preset has no healing."""
+        law, since = self._preset.healing, time_s - self._healed_s
+        self._healed_s = time_s
+        if law and len(self._marks) and since > 0:
+            self._marks[:, 2] *= math.exp(-since / law.time_s)
+            self._marks = self._marks[np.abs(self._marks[:, 2]) > law.gone_nm]
+            self.revision += 1
+
+    def molecule_near(self, x: float, y: float, reach: float) -> Doubles | None:
+        """A molecule within ``reach`` of a point, if there is one."""
+        point = np.array([x, y])
+        rows = self.molecules.along(point, point, reach) if self.molecules else None
+        return None if rows is None or not len(rows) else rows[0]
+
+    def take_molecule(self, row: Doubles) -> None:
+        """Take away a molecule that was found."""
+        if self.molecules:
+            self.molecules.take(row)
+            self._rearranged()
+
+    def lay_molecule(self, x: float, y: float) -> None:
+        """Lay a molecule down, where the surface has any."""
+        spot = self._preset.molecules.spot if self._preset.molecules else None
+        if spot and self.molecules:
+            height = (spot.height_nm.a + spot.height_nm.b) / 2
+            self.molecules.put(np.array([x, y, height, spot.wide_nm, spot.tall_nm, 0.0, 0.0]))
+            self._rearranged()
+
+    def drag_adatom(self, row: Doubles, x: float, y: float) -> None:
+        """Bring an adatom that was found to another place."""
+        self.adatoms.take(row)
+        self.adatoms.put(np.array([x, y, *row[2:]]))
+        self._rearranged()
+
+    def tile(self, box: Box, spacing: float, view: View = IDEAL) -> Tile:
+        """The surface over ``box`` as it is to a tip with this ``view``."""
+        ground = self._grounds.over(box, spacing, view)
+        self._pile(ground.tile, ground.kinds, view)
+        return ground.tile
+
+    def _ground(self, area: Corners, spacing: float, view: View) -> Ground:
+        """Everything but what lies on the terraces."""
+        tile = Tile.blank(area, spacing, bool(self._crystal or self._waves))
+        reach = self._waves.reach_nm if self._waves else 0.0
+        stairs = self._terraces.over(tile.corners, reach)
+        stairs.draw(tile)
+        defects: list[Pile] = []
+        if self._crystal and tile.texture is not None:
+            self._crystal.draw(tile, tile.texture, stairs, view)
+            defects = [Pile(*kind) for kind in self._crystal.defects(tile, stairs)]
+        if self._herringbone:
+            self._herringbone.draw(tile)
+        else:
+            tile.height[:] *= np.float32(self._layer_nm)
+        strewn = self._strewn(tile, reach)
+        if self._waves and tile.texture is not None:
+            centres = np.concatenate([pile.bumps for pile in strewn])
+            self._waves.draw(tile, tile.texture, stairs, centres, view)
+        return Ground(tile, strewn + defects)
+
+    def _rearranged(self) -> None:
+        self._grounds.forget()
+        self.revision += 1
+
+    def _strewn(self, tile: Tile, reach: float) -> list[Pile]:
+        """Adatoms and molecules near ``tile``."""
+        piles = [Pile(self.adatoms.over(tile.corners, reach), 0.0)]
+        if self.molecules and self._preset.molecules:
+            halo = self._preset.molecules.spot.halo
+            piles.append(Pile(self.molecules.over(tile.corners, reach), halo, molecular=True))
+        return piles
+
+    def _pile(self, tile: Tile, kinds: list[Pile], view: View) -> None:
+        """Draw everything that lies on the terraces; a lattice does not go on below it."""
+        bare = tile.height.copy() if self._crystal else tile.height
+        for bumps, halo, molecular in kinds:
+            moat = view.halo + halo
+            if molecular and view.molecule_factor != 1:
+                bumps = bumps * np.array([1, 1, view.molecule_factor, 1, 1, 1, 1])
+                moat += view.molecule_halo
+            draw_bumps(tile.height, tile.origin, tile.spacing, bumps, moat)
         # Marks are metal like the terrace: an adsorbate on the tip sees no moat around them.
-        draw_bumps(height, origin, spacing, self._marks_in(area), 0.0)
-        return Tile(height, origin, spacing)
+        draw_bumps(tile.height, tile.origin, tile.spacing, self._marks_in(tile), 0.0)
+        if self._crystal and tile.texture is not None:
+            self._crystal.hide(tile.texture, bare, tile.height)
 
-    def _draw_wander(self, rng: np.random.Generator) -> Doubles:
-        ridges = self._preset.reconstruction
-        rows = []
-        for _ in range(6):
-            angle = rng.uniform(0, 2 * math.pi)
-            k = 2 * math.pi / ridges.wander_period_nm.draw(rng)
-            phase = rng.uniform(0, 2 * math.pi)
-            rows.append(
-                [ridges.wander_nm, k * math.cos(angle), k * math.sin(angle), phase],
-            )
-        return np.array(rows)
-
-    def _scales_of_ridges(self, phase: float) -> Doubles:
-        ridges = self._preset.reconstruction
-        return np.array(
-            [
-                self._preset.steps.height_nm,
-                ridges.amplitude_nm,
-                ridges.period_nm,
-                ridges.elbow_spacing_nm,
-                ridges.elbow_rounding,
-                math.radians(ridges.bend_deg),
-                ridges.step_shift,
-                phase,
-            ]
-        )
-
-    def _shape_of_ridges(self) -> Floats:
-        ridges = self._preset.reconstruction
-        period = ridges.period_nm
-        return np.array(
-            [
-                ridges.hcp_width_nm / 2 / period,
-                period / ridges.ridge_width_nm,
-                ridges.hcp_depth,
-                ridges.pinch_nm / period,
-            ],
-            np.float32,
-        )
-
-    def _level(self, k: int) -> int:
-        """Height of the ``k``-th terrace in layers, relative to an arbitrary one."""
-        steps = self._preset.steps
-        # Rounding a jittered ramp gives levels without adding up steps from the origin.
-        return math.floor(steps.trend * k + steps.jitter * cell_uniform(self._seed, k, 0, 0))
-
-    def _edges(self, area: Box) -> tuple[int, Doubles]:
-        """Level at the lower end of ``area`` and the steps inside it, as rows for the kernel."""
-        steps = self._preset.steps
-        cx, cy = self._step_course
-        corners = [x * cx + y * cy for x in (area.x0, area.x1) for y in (area.y0, area.y1)]
-        reach = 3 * (steps.meander_nm.b + steps.kink_nm.b) + steps.cell_nm
-        first = math.floor((min(corners) - reach) / steps.cell_nm)
-        last = math.floor((max(corners) + reach) / steps.cell_nm)
-        rows = []
-        for k in range(first, last + 1):
-            rise = self._level(k + 1) - self._level(k)
-            if rise:
-                rows.append(self._edge(k, rise))
-        return self._level(first), np.array(rows).reshape(-1, 8)
-
-    def _edge(self, k: int, rise: int) -> list[float]:
-        steps = self._preset.steps
-        # Each edge has a generator of its own, so that it is the same from every side.
-        rng = np.random.default_rng([self._seed, k + 2**31])
-        place = k + 0.5 + steps.position_jitter * rng.uniform(-0.5, 0.5)
-        return [
-            place * steps.cell_nm,
-            float(rise),
-            steps.meander_nm.draw(rng),
-            2 * math.pi / steps.meander_period_nm.draw(rng),
-            rng.uniform(0, 2 * math.pi),
-            steps.kink_nm.draw(rng),
-            1 / steps.kink_period_nm.draw(rng),
-            rng.uniform(),
-        ]
-
-    def _adatoms(self, area: Box) -> Doubles:
-        adatoms = self._preset.adatoms
-        near = area.grown(6 * max(adatoms.sigma_nm.b, adatoms.cluster_sigma_nm.b))
-        low = (math.floor(near.x0 / ADATOM_CELL_NM), math.floor(near.y0 / ADATOM_CELL_NM))
-        high = (math.floor(near.x1 / ADATOM_CELL_NM), math.floor(near.y1 / ADATOM_CELL_NM))
-        chance = adatoms.per_nm2 * ADATOM_CELL_NM**2 / SLOT
-        draws = np.empty(((high[0] - low[0] + 1) * (high[1] - low[1] + 1) * SLOT, 6))
-        draws = draws[: scatter(self._seed, low, high, chance, draws)]
-        cluster = draws[:, 2] < adatoms.cluster_share
-        bumps = np.zeros((len(draws), len(Bump._fields)))
-        bumps[:, :2] = draws[:, :2] * ADATOM_CELL_NM
-        bumps[:, 2] = np.where(
-            cluster,
-            _spread(adatoms.cluster_height_nm, draws[:, 3]),
-            _spread(adatoms.height_nm, draws[:, 3]),
-        )
-        sigma = np.where(
-            cluster,
-            _spread(adatoms.cluster_sigma_nm, draws[:, 4]),
-            _spread(adatoms.sigma_nm, draws[:, 4]),
-        )
-        bumps[:, 3] = sigma
-        # A cluster is longer one way than the other; a lone atom is round.
-        bumps[:, 4] = sigma * np.where(cluster, 0.7 + 0.3 * draws[:, 5], 1.0)
-        bumps[:, 5] = math.pi * draws[:, 5]
-        return bumps
-
-    def _marks_in(self, area: Box) -> Doubles:
-        marks = self._marks
+    def _marks_in(self, tile: Tile) -> Doubles:
+        marks, (x0, y0, x1, y1) = self._marks, tile.corners
         reach = 6 * np.maximum(marks[:, 3], marks[:, 4])
-        near = (marks[:, 0] > area.x0 - reach) & (marks[:, 0] < area.x1 + reach)
-        near &= (marks[:, 1] > area.y0 - reach) & (marks[:, 1] < area.y1 + reach)
+        near = (marks[:, 0] > x0 - reach) & (marks[:, 0] < x1 + reach)
+        near &= (marks[:, 1] > y0 - reach) & (marks[:, 1] < y1 + reach)
         return marks[near]
 
 
-def _direction(rng: np.random.Generator) -> tuple[float, float]:
-    angle = rng.uniform(0, 2 * math.pi)
-    return math.cos(angle), math.sin(angle)
+def _crystal(
+    preset: Preset, course: tuple[float, float], rng: np.random.Generator
+) -> Crystal | None:
+    """The lattice that the preset describes, if any."""
+    if preset.lattice:
+        return Crystal(preset.lattice, lattice_cell(preset.lattice), course, rng)
+    if preset.dimers:
+        return Crystal(preset.dimers, dimer_cell(preset.dimers), course, rng)
+    if preset.adatom_cell:
+        return Crystal(preset.adatom_cell, adatom_cell(preset.adatom_cell), course, rng)
+    return None
 
 
-def _spread(spread: Spread, uniform: Doubles) -> Doubles:
-    """Uniform numbers in 0..1 stretched over a uniform spread."""
-    return spread.a + (spread.b - spread.a) * uniform
+def _waves(preset: Preset) -> StandingWaves | None:
+    state = preset.spectrum.surface_state
+    return StandingWaves(preset.waves, state) if preset.waves and state else None

@@ -8,7 +8,10 @@ from enum import StrEnum
 
 import numpy as np
 
-from sim.preset import Good, Preset
+from drivers.errors import ConfigError
+from sim.preset import Preset
+from sim.tip_blocks import CarbonMonoxide, Good, LargeMolecule
+from sim.tip_states import TipStates
 
 
 class Termination(StrEnum):
@@ -17,6 +20,18 @@ class Termination(StrEnum):
     CLEAN = "clean"
     WEAK = "weak"
     STRONG = "strong"
+    CO = "co"
+    MOLECULE = "molecule"
+
+    @property
+    def is_dirt(self) -> bool:
+        """Whether it lowers the barrier and hops; carbon monoxide sits still and does not."""
+        return self not in (Termination.CLEAN, Termination.CO)
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether a field or a touch that leaves the metal alone can take it off."""
+        return self in (Termination.WEAK, Termination.MOLECULE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +41,21 @@ class Apex:
     dx_nm: float
     dy_nm: float
     gap_nm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Adsorbate:
+    """A molecule that hangs in front of the metal and images in its place.
+
+    Attributes:
+        radius_nm: radius that it images with.
+        ahead_nm: by how much the metal falls short of it.
+        lobes: what it images with, seen from the first apex of the metal; the first has no gap.
+    """
+
+    radius_nm: float
+    ahead_nm: float
+    lobes: tuple[Apex, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +96,8 @@ class Tip:
         coat: share of the apex covered by metal of the sample, 0..1.
         gentle_dips: gentle indentations in a row, which anneal the apex.
         length_nm: how much longer the tip is than at the start.
+        electronic: the states of the apex itself; None if its density of states is flat.
+        adsorbate: the molecule it ends in, where that has a shape of its own.
     """
 
     radius_nm: float
@@ -77,6 +109,8 @@ class Tip:
     coat: float = 0.0
     gentle_dips: int = 0
     length_nm: float = 0.0
+    electronic: TipStates | None = None
+    adsorbate: Adsorbate | None = None
 
     @property
     def gap_nm(self) -> float:
@@ -93,10 +127,39 @@ class Tip:
         """Whether bare metal images."""
         return self.termination is Termination.CLEAN
 
-    def is_good(self, good: Good) -> bool:
-        """Whether the tip meets the definition of a good one."""
+    @property
+    def imaging_radius_nm(self) -> float:
+        """Radius of what images: the molecule in front, or the metal."""
+        return self.adsorbate.radius_nm if self.adsorbate else self.radius_nm
+
+    @property
+    def imaging_apexes(self) -> tuple[Apex, ...]:
+        """Everything that images, the foremost first."""
+        metal = (Apex(0.0, 0.0, 0.0), *self.apexes)
+        if not self.adsorbate:
+            return metal
+        behind = self.adsorbate.ahead_nm
+        return (
+            *self.adsorbate.lobes,
+            *(replace(apex, gap_nm=apex.gap_nm + behind) for apex in metal),
+        )
+
+    def same_apex(self, other: Tip) -> bool:
+        """Whether the atoms that conduct are still those of ``other``."""
+        shape = self.radius_nm, self.apexes, self.termination, self.adsorbate
+        return shape == (other.radius_nm, other.apexes, other.termination, other.adsorbate)
+
+    def is_good(self, good: Good, life_frames: float = math.inf) -> bool:
+        """Whether the tip meets the definition of a good one, with a mean life as given."""
         sharp = self.radius_nm < good.max_radius_nm and self.gap_nm > good.min_gap_nm
-        return sharp and self.clean and self.stable
+        lasting = life_frames >= good.min_life_frames
+        return sharp and lasting and self.clean and self.stable
+
+    def is_step_good(self, good: Good, step_nm: float, life_frames: float = math.inf) -> bool:
+        """Whether the tip is good for steps of ``step_nm``, too: no minor apex doubles them."""
+        least = step_nm + good.step_margin_nm
+        near = (a for a in self.apexes if math.hypot(a.dx_nm, a.dy_nm) <= good.step_reach_nm)
+        return self.is_good(good, life_frames) and all(apex.gap_nm >= least for apex in near)
 
 
 def draw_apexes(
@@ -129,7 +192,7 @@ def draw_first(rng: np.random.Generator, preset: Preset, dirt: float) -> Tip:
     if u < dirt:
         termination = Termination.STRONG
     elif u < dirt + first.weak_share:
-        termination = Termination.WEAK
+        termination = dirt_picked_up(rng, preset)
     tip = Tip(
         radius_nm=radius,
         apexes=draw_apexes(rng, preset, radius, first.gap_mean_nm),
@@ -153,12 +216,53 @@ def bounded_radius(preset: Preset, radius_nm: float) -> float:
 
 
 def terminated(rng: np.random.Generator, preset: Preset, tip: Tip, termination: Termination) -> Tip:
-    """``tip`` with another termination, and the decay and the flicker that go with it."""
+    """``tip`` with another termination, and the shape, decay and flicker that go with it.
+
+    Raises:
+        ConfigError: the preset does not say what such a termination is like.
+    """
     law = preset.tunnelling
-    clean = termination is Termination.CLEAN
-    decay = (law.decay_per_nm if clean else law.dirty_decay_per_nm).draw(rng)
-    changed = replace(tip, termination=termination, decay_per_nm=decay)
-    return steadied(rng, preset, changed, tip.stable)
+    decay = (law.dirty_decay_per_nm if termination.is_dirt else law.decay_per_nm).draw(rng)
+    # What a molecule made unsteady is steady without it.
+    stable = tip.stable or tip.termination is Termination.MOLECULE
+    adsorbate = None
+    if termination is Termination.CO:
+        adsorbate = _carbon_monoxide(rng, preset.carbon_monoxide)
+    elif termination is Termination.MOLECULE:
+        adsorbate, firm = _large_molecule(rng, preset.large_molecule)
+        stable = stable and firm
+    changed = replace(tip, termination=termination, decay_per_nm=decay, adsorbate=adsorbate)
+    return steadied(rng, preset, changed, stable)
+
+
+def dirt_picked_up(rng: np.random.Generator, preset: Preset) -> Termination:
+    """What a weak adsorbate turns out to be: something small, or a large molecule."""
+    law = preset.large_molecule
+    return Termination.MOLECULE if law and rng.uniform() < law.share else Termination.WEAK
+
+
+def _carbon_monoxide(rng: np.random.Generator, law: CarbonMonoxide | None) -> Adsorbate:
+    if law is None:
+        raise ConfigError("the preset has no section carbon_monoxide, so no tip can end in CO")
+    return Adsorbate(law.radius_nm.draw(rng), law.ahead_nm, (Apex(0.0, 0.0, 0.0),))
+
+
+def _large_molecule(rng: np.random.Generator, law: LargeMolecule | None) -> tuple[Adsorbate, bool]:
+    """A molecule with its lobes around its middle; and whether it sits firmly."""
+    if law is None:
+        raise ConfigError("the preset has no section large_molecule, so no tip can end in one")
+    x, y = _offset(rng, law.shift_nm.draw(rng))
+    lobes = [Apex(x, y, 0.0)]
+    for gap in rng.exponential(law.lobe_gap_nm, law.lobes):
+        dx, dy = _offset(rng, law.lobe_nm.draw(rng))
+        lobes.append(Apex(x + dx, y + dy, float(gap)))
+    firm = bool(rng.uniform() >= law.unstable)
+    return Adsorbate(law.radius_nm.draw(rng), law.ahead_nm, tuple(lobes)), firm
+
+
+def _offset(rng: np.random.Generator, distance_nm: float) -> tuple[float, float]:
+    angle = rng.uniform(0, 2 * math.pi)
+    return distance_nm * math.cos(angle), distance_nm * math.sin(angle)
 
 
 def steadied(rng: np.random.Generator, preset: Preset, tip: Tip, stable: bool) -> Tip:
@@ -174,8 +278,8 @@ def steadied(rng: np.random.Generator, preset: Preset, tip: Tip, stable: bool) -
             dy_nm=shift * math.sin(angle),
         )
         return replace(tip, stable=False, flicker=flicker)
-    # An adsorbate hops even on a firm apex: short spikes, not whole lines.
-    if tip.clean:
+    # Dirt hops even on a firm apex: short spikes, not whole lines.
+    if not tip.termination.is_dirt:
         return replace(tip, stable=True, flicker=None)
     spikes = Flicker(
         out_hz=law.dirty_out_hz.draw(rng),

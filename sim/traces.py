@@ -1,13 +1,15 @@
 """Current and height while an action runs, as the instrument would record them.
 
 Lengths are nm inside, SI in the ``Trace`` that comes out. Contact conducts in units of 2e^2/h; the
-preamplifier clips long before that at any usual bias, so contact shows as saturation.
+preamplifier clips long before that at any usual bias, so contact shows as saturation. One with a
+bandwidth and a recovery time of its own rounds the current and stays at its end after an overload.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -66,6 +68,7 @@ class Recorder:
     def __init__(self, preset: Preset, noise_a: float, rng: np.random.Generator) -> None:
         self._rate = preset.controller.trace_hz
         self._limit = preset.controller.saturation_na * 1e-9
+        self._amplifier = preset.controller.preamplifier
         self._g0 = preset.tunnelling.contact_conductance_s
         self._dip = preset.dip
         self._noise = noise_a
@@ -125,7 +128,12 @@ class Recorder:
         stretch = math.log(ratio) / pulse.decay_per_nm
         inside = np.clip(time - LEAD_S, 0.0, pulse.width_s)
         after = np.maximum(time - LEAD_S - pulse.width_s, 0.0)
-        offset = stretch * (1 - np.exp(-rate_per_s * inside)) * np.exp(-rate_per_s * after)
+        low, high = self._bounds(current_a, pulse.decay_per_nm)
+        # There and back, the feedback goes by the error that the preamplifier shows.
+        there, back = (high, -low) if stretch > 0 else (-low, high)
+        offset = stretch * (1 - _left(abs(stretch), there, rate_per_s, inside))
+        farthest = float(np.abs(offset).max())
+        offset = offset * _left(farthest, back, rate_per_s, after)
         pulsing = (inside > 0) & (after == 0)
         error = np.where(pulsing, stretch, 0.0) - offset
         sign = np.where(pulsing, math.copysign(1.0, peak * rest), 1.0)
@@ -133,10 +141,42 @@ class Recorder:
         height = np.where(time < LEAD_S + pulse.width_s / 2, *z_nm)
         return self._trace(time, current, height + offset)
 
+    def _bounds(self, current_a: float, decay_per_nm: float) -> tuple[float, float]:
+        if self._amplifier is None:
+            return -math.inf, math.inf
+        return self._amplifier.bounds(abs(current_a), decay_per_nm)
+
     def _times(self, duration_s: float) -> Doubles:
         return np.arange(max(round(duration_s * self._rate), 1) + 1) / self._rate
 
     def _trace(self, time: Doubles, current: Doubles, z_nm: Doubles) -> Trace:
-        noisy = current + self._noise * self._rng.normal(size=time.size)
-        clipped = np.clip(noisy, -self._limit, self._limit)
+        noisy = self._passed(current) + self._noise * self._rng.normal(size=time.size)
+        clipped = self._held(np.clip(noisy, -self._limit, self._limit))
         return Trace(time, clipped.astype(np.float32), (z_nm * 1e-9).astype(np.float32))
+
+    def _passed(self, current: Doubles) -> Doubles:
+        """What the bandwidth of the preamplifier leaves of a current."""
+        if self._amplifier is None:
+            return current
+        memory = math.exp(-2 * math.pi * self._amplifier.bandwidth_hz / self._rate)
+        return np.array(list(accumulate(current, lambda y, x: memory * y + (1 - memory) * x)))
+
+    def _held(self, current: Doubles) -> Doubles:
+        """A clipped current, kept at its end until the preamplifier has recovered."""
+        if self._amplifier is None:
+            return current
+        number = np.arange(current.size)
+        last = np.maximum.accumulate(np.where(np.abs(current) >= self._limit, number, -1))
+        fresh = number - last > self._amplifier.recovery_ms * 1e-3 * self._rate
+        return np.where(fresh | (last < 0), current, current[np.maximum(last, 0)])
+
+
+def _left(distance_nm: float, bound_nm: float, rate_per_s: float, time_s: Doubles) -> Doubles:
+    """Share of a distance that is left after a time, where at most ``bound_nm`` of it is seen."""
+    if distance_nm <= bound_nm:
+        left: Doubles = np.exp(-rate_per_s * time_s)
+        return left
+    # Straight while the error clips, then as usual.
+    slewing_s = (distance_nm - bound_nm) / (rate_per_s * bound_nm)
+    straight = rate_per_s * bound_nm / distance_nm * np.minimum(time_s, slewing_s)
+    return (1 - straight) * np.exp(-rate_per_s * np.maximum(time_s - slewing_s, 0.0))

@@ -9,22 +9,21 @@ instrument never changes what it does. The same calls give the same results.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
 
 import numpy as np
 
 from drivers.actions import Action
-from drivers.errors import CommandFailed
 from drivers.microscope import Feedback
 from drivers.outcome import Outcome, Trace
-from drivers.scan import ScanLine, ScanSettings
-from sim.imaging import NM, Raster
+from drivers.spectrum import Spectrum, SpectrumSettings
+from sim.imaging import NM
 from sim.performing import perform
-from sim.rig import Rig
+from sim.scanning import Scanner
+from sim.sweeps import Amplifier, Held, check, point_s, sweep
 from sim.traces import PulseShape, Ramp
 
 
-class World(Rig):
+class World(Scanner):
     """A simulated STM: everything that can be done with the rig.
 
     Args:
@@ -34,24 +33,6 @@ class World(Rig):
     """
 
     # ---- Moving
-
-    def move(self, x_m: float, y_m: float, speed_m_per_s: float) -> None:
-        """Move to (x, y) at ``speed_m_per_s``; takes its time and creeps after.
-
-        Raises:
-            CommandFailed: the target is out of range, or the speed is not positive.
-        """
-        reach = self.range_m[0] / 2
-        if not (abs(x_m) <= reach and abs(y_m) <= reach and speed_m_per_s > 0):
-            raise CommandFailed(
-                f"cannot move to ({x_m / NM:.1f}, {y_m / NM:.1f}) nm at {speed_m_per_s / NM:.1f} "
-                f"nm/s: the range is {reach / NM:.0f} nm to every side, the speed positive"
-            )
-        dx, dy = x_m - self.x_m, y_m - self.y_m
-        self.x_m, self.y_m = x_m, y_m
-        self.advance(math.hypot(dx, dy) / speed_m_per_s)
-        if dx or dy:
-            self._junction.motion.moved(self.time_s, dx / NM, dy / NM, 0.0)
 
     def withdraw(self) -> None:
         """Pull the tip to the upper end of the z range."""
@@ -73,6 +54,7 @@ class World(Rig):
         self.time_s += (abs(x_steps) + abs(y_steps) + abs(z_steps)) * law.motor_step_s
         if z_steps > 0:
             self.withdraw()
+            self._steps_in_vain = self._drawn_in_vain()
         self.retracted_steps += z_steps
         self._steps_to_go += z_steps
         if self.retracted_steps < 0:
@@ -82,11 +64,16 @@ class World(Rig):
             self._step_sideways(x_steps, y_steps)
 
     def approach_step(self) -> bool:
-        """One step of the automatic approach; whether tunnelling contact is made."""
+        """One step of the automatic approach; whether tunnelling contact is made.
+
+        A motor that slips or stalls takes its time without getting closer; trying again helps.
+        """
         if self.feedback is Feedback.ON:
             return True
         self.time_s += self.preset.landing.step_s
         if self._steps_to_go > 0:
+            if not self._motor_moves():
+                return False
             self._steps_to_go -= 1
             # Until the surface is met the motor still counts as retracted.
             self.retracted_steps = max(self.retracted_steps - 1, 1)
@@ -118,7 +105,8 @@ class World(Rig):
         decay = self.tip.decay_per_nm
         # A gap wider than the tunnelling one is a lift: the field is weaker there.
         lift = max(gap - self._tunnel_gap_nm(), 0.0)
-        self._apply(self._laws.pulse(self.tip, bias_v, width_s, lift, not still))
+        over = self._over_molecule()
+        self._apply(self._laws.pulse(self.tip, bias_v, width_s, lift, not still, over))
         shape = PulseShape(width_s, (self.bias_v, bias_v), decay)
         if still:
             trace = self._recorder.held_pulse(shape, z, (gap, z - self._contact_nm()[0]))
@@ -151,7 +139,8 @@ class World(Rig):
         penetration = self.latents.penetration_nm(depth_m / NM, gap)
         # In contact the clock runs without ``advance``: the dip is judged as a whole below.
         self.time_s += approach_time_s + dwell_s
-        self._apply(self._laws.dip(old, penetration, contact_bias_v, dwell_s))
+        over = self._over_molecule()
+        self._apply(self._laws.dip(old, penetration, contact_bias_v, dwell_s, over))
         self._held_nm = start + (lift_m - depth_m) / NM
         self._pressed_nm = max(penetration, 0.0)
         self.time_s += lift_time_s
@@ -183,72 +172,58 @@ class World(Rig):
         """
         return perform(self, action)
 
-    # ---- Scanning
+    # ---- Spectroscopy
 
-    def lines(self, settings: ScanSettings) -> Generator[ScanLine]:
-        """Scan; each line is rendered when asked for and takes its time.
-
-        Closing the iterator stops the scan. What changes between lines (tip, bias, gains) shows
-        from the next line on.
+    def spectrum(self, settings: SpectrumSettings) -> Spectrum:
+        """Take a spectrum where the tip stands; the feedback is closed again at the end.
 
         Raises:
-            ContactLost: the tip is withdrawn, before or during the scan.
-            CommandFailed: the feedback is held, or the frame leaves the range.
+            ContactLost: the tip is withdrawn.
+            CommandFailed: the sweep goes too far, the modulation is too fast for the preamplifier,
+                or the feedback cannot hold the tunnelling point.
         """
-        self._need_feedback()
-        self._need_reach(settings)
-        self.tunnel(settings.at)
-        self.move(*_line_start(settings, 0), self.preset.controller.move_nm_per_s * NM)
-        self.scanning = True
-        try:
-            yield from self._scan(settings, self._noise_seed())
-        finally:
-            self.scanning = False
+        self.need_contact("take a spectrum")
+        at = settings.at
+        check(self.preset, settings, self._junction.tunnel_gap_nm(at.bias_v, at.setpoint_a))
+        self.tunnel(at)
+        self.set_feedback(True)
+        self.advance(self.preset.controller.settle_s)
+        self.set_feedback(False)
+        law, started = self.preset.spectrum, self.time_s
+        rest, switched = self._contact_nm()
+        tip, gap = self.tip, self._gap_nm()
+        self.advance(settings.points * point_s(law, settings))
+        held = Held(tip, gap, self._contact_nm()[0] - rest, switched - rest)
+        self._sweeps += 1
+        rng = np.random.default_rng([*self._sweep_seed, self._sweeps])
+        amplifier = Amplifier(self.preset.controller, self._noise)
+        current, didv = sweep(law, settings, held, amplifier, rng)
+        finished = self.time_s
+        self.set_feedback(True)
+        return Spectrum(
+            bias_v=settings.bias_v,
+            current_a=current.astype(np.float32),
+            didv_s=didv.astype(np.float32),
+            settings=settings,
+            x_m=self.x_m,
+            y_m=self.y_m,
+            started_s=started,
+            finished_s=finished,
+        )
 
-    def _scan(self, settings: ScanSettings, seed: int) -> Generator[ScanLine]:
-        heights = np.empty((settings.lines, 2, settings.pixels), np.float32)
-        raster, key = self._raster(settings, 0), self._imaging_key()
-        loop = raster.settled_state()
-        for index in range(settings.lines):
-            self._need_feedback()
-            # Whoever listens may act between lines; then the rest is worked out anew.
-            late = abs(raster.start_s(index) - self.time_s) > 1e-6
-            if late or key != self._imaging_key():
-                raster, key = self._raster(settings, index), self._imaging_key()
-            out = heights[index]
-            corrugation = raster.render(index, loop, seed, out)
-            out *= np.float32(NM)
-            self.time_s += settings.line_s
-            self.x_m, self.y_m = _line_start(settings, index)
-            self._junction.tip = self._laws.scan_line(self.tip, corrugation)
-            yield ScanLine(index, settings.row_of(index), out[0], out[1], self.time_s)
+    def _drawn_in_vain(self) -> int:
+        """How many steps the motor will make in vain when it comes back."""
+        trouble = self.preset.landing.trouble
+        if trouble is None or self._dynamics.uniform() >= trouble.stall_share:
+            return 0
+        return round(trouble.stall_steps.draw(self._dynamics))
 
-    def _raster(self, settings: ScanSettings, first: int) -> Raster:
-        gains = self.p_gain_m / NM, self.time_constant_s
-        scene = self._junction.scene(self._noise, self._tunnel_gap_nm(), gains)
-        return Raster(scene, settings, first, self.time_s)
-
-    def _noise_seed(self) -> int:
-        """Counter that the noise of the next scan starts from."""
-        self._scans += 1
-        return int(np.random.default_rng([*self._scan_seed, self._scans]).integers(2**32))
-
-    def _imaging_key(self) -> tuple[object, ...]:
-        """What a raster depends on besides the settings and the time."""
-        gains = self.p_gain_m, self.time_constant_s
-        return (self.tip, self.sample.revision, self.bias_v, self.setpoint_a, *gains)
-
-    def _need_feedback(self) -> None:
-        self.need_contact("scan")
-        if self.feedback is not Feedback.ON:
-            raise CommandFailed("cannot scan: the feedback is held; switch it on first")
-
-    def _need_reach(self, settings: ScanSettings) -> None:
-        frame, reach = settings.frame, self.range_m[0] / 2
-        half = frame.width_m / 2, frame.height_m / 2
-        corners = (frame.to_sample(i * half[0], j * half[1]) for i in (-1, 1) for j in (-1, 1))
-        if any(max(abs(x), abs(y)) > reach for x, y in corners):
-            raise CommandFailed(f"frame {frame} leaves the range of {reach / NM:.0f} nm per side")
+    def _motor_moves(self) -> bool:
+        trouble = self.preset.landing.trouble
+        if self._steps_in_vain > 0:
+            self._steps_in_vain -= 1
+            return False
+        return trouble is None or self._dynamics.uniform() >= trouble.slip_share
 
     def _step_sideways(self, x_steps: int, y_steps: int) -> None:
         law = self.preset.landing
@@ -263,10 +238,3 @@ class World(Rig):
         else:
             # Dragged along, the tip ends up somewhere in reach of the new place.
             self._land(self._dynamics)
-
-
-def _line_start(settings: ScanSettings, index: int) -> tuple[float, float]:
-    """Where the scanner stands before and after line ``index`` (m)."""
-    frame = settings.frame
-    v = frame.height_m * (0.5 - (settings.row_of(index) + 0.5) / settings.lines)
-    return frame.to_sample(-frame.width_m / 2, v)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from drivers.errors import FileError
+from drivers.formats.gsf import read_gsf, write_gsf
 from drivers.formats.sxm import read_sxm, write_sxm
 from drivers.scan import Scan
 
-_READERS: dict[str, Callable[[Path], Scan]] = {".sxm": read_sxm}
+_READERS: dict[str, Callable[[Path], Scan]] = {".gsf": read_gsf, ".sxm": read_sxm}
 
 
 def read_scan(path: Path | str) -> Scan:
@@ -28,4 +29,4 @@ def read_scan(path: Path | str) -> Scan:
     return reader(path)
 
 
-__all__ = ["read_scan", "read_sxm", "write_sxm"]
+__all__ = ["read_gsf", "read_scan", "read_sxm", "write_gsf", "write_sxm"]

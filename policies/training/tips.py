@@ -8,7 +8,8 @@ from itertools import repeat
 
 import numpy as np
 
-from sim.conditioning import Conditioning, Latents
+from sim.conditioning import Conditioning
+from sim.latents import Latents
 from sim.preset import Preset
 from sim.tip import Tip, draw_bad, draw_first
 

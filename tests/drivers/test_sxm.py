@@ -204,7 +204,7 @@ def test_other_files_are_refused(tmp_path, content):
 def test_missing_files_and_unknown_kinds_are_refused(tmp_path):
     with pytest.raises(FileError, match="No such file"):
         read_scan(tmp_path / "none.sxm")
-    with pytest.raises(FileError, match=r"'.png' are not supported; supported are .sxm"):
+    with pytest.raises(FileError, match=r"'.png' are not supported; supported are .gsf, .sxm"):
         read_scan(tmp_path / "a.png")
 
 

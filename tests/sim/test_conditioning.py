@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.conditioning import Conditioning, Latents
+from sim.conditioning import Conditioning
+from sim.latents import Latents
 from sim.preset import Preset, load_preset
 from sim.tip import Apex, Termination, Tip, draw_bad, steadied, terminated
 

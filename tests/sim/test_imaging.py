@@ -9,9 +9,9 @@ import pytest
 
 from sim.contour import Contour
 from sim.feedback import loop_step
-from sim.kernels import follow
 from sim.preset import Preset
 from sim.sample import Box, Bump, Sample
+from sim.signal_chain import follow
 from sim.tip import Apex, Flicker, Termination, Tip, terminated
 from sim.world import World
 from tests.sim.conftest import Settings, changed

@@ -143,7 +143,7 @@ async def test_the_scale_is_that_of_the_address():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("sim:ag111", "known are .*au111"),
+        ("sim:pb111", "known are .*au111"),
         ("sim:", "known are .*au111"),
         ("sim:au111?colour=red", "'colour'.*known are clock, seed, time_scale"),
         ("sim:au111?clock=fast", "'fast'.*known are real, virtual"),

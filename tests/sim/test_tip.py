@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from drivers.errors import ConfigError
 from sim.blocks import Spread
-from sim.preset import Good, Preset, load_preset
+from sim.preset import Preset, load_preset
 from sim.tip import Apex, Termination, Tip, draw_apexes, draw_bad, draw_first, steadied, terminated
+from sim.tip_blocks import Good
 from tests.sim.conftest import changed
 
 SHARP = Tip(radius_nm=1.0, apexes=(Apex(1.0, 0.0, 0.3),))
@@ -32,12 +33,33 @@ def test_a_single_apex_has_no_gap():
     assert Tip(1.0, (Apex(0, 1, 0.4), Apex(1, 0, 0.2))).gap_nm == 0.2
 
 
+def test_a_good_tip_for_steps_has_no_apex_that_doubles_them(preset: Preset):
+    good, step = preset.good, 0.2355
+    assert SHARP.is_step_good(good, step)
+    shallow = Tip(1.0, (Apex(1.0, 0.0, 0.28),))
+    assert shallow.is_good(good)
+    assert not shallow.is_step_good(good, step)
+    assert shallow.is_step_good(good, 0.2087)
+    assert Tip(1.0, (Apex(25.0, 20.0, 0.2),)).is_step_good(good, step)
+    assert not Tip(1.6, (Apex(1.0, 0.0, 0.5),)).is_step_good(good, step)
+
+
+def test_a_good_tip_lasts_where_the_preset_asks_for_it():
+    good = load_preset("au111-w").good
+    assert good.min_life_frames == 10
+    assert SHARP.is_good(good, life_frames=10.0)
+    assert not SHARP.is_good(good, life_frames=9.9)
+    assert not SHARP.is_step_good(good, 0.2, life_frames=9.9)
+    assert SHARP.is_good(load_preset("au111").good, life_frames=9.9)
+
+
 def test_first_tips_are_drawn_bad_and_varied(preset: Preset):
     rng = np.random.default_rng(1)
     tips = [draw_bad(rng, preset, dirt=0.2) for _ in range(300)]
     assert not any(tip.is_good(preset.good) for tip in tips)
     assert 0.2 < np.mean([not tip.stable for tip in tips]) < 0.5
-    assert {tip.termination for tip in tips} == set(Termination)
+    usual = {Termination.CLEAN, Termination.WEAK, Termination.STRONG}
+    assert {tip.termination for tip in tips} == usual
     radii = np.array([tip.radius_nm for tip in tips])
     assert 3.5 < np.median(radii) < 7.0
     assert radii.min() >= preset.apexes.min_radius_nm

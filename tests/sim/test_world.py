@@ -394,7 +394,9 @@ def test_the_truth_is_told_in_plain_types(preset: Preset):
         "contaminated": False,
         "stable": True,
         "good": True,
-        "good_definition": preset.hash,
+        "step_good": False,
+        "electronic_good": True,
+        "good_definition": preset.good_definition,
         "time_s": 0.0,
     }
     assert {type(value) for value in World(preset, 1).true_state().values()} == {float, bool, str}

@@ -227,7 +227,7 @@ def test_a_port_in_use_is_said_in_one_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"preset": "cu111"}, "unknown simulated surface 'cu111'; known are"),
+        ({"preset": "pb111"}, "unknown simulated surface 'pb111'; known are"),
         ({"protocol": "rhk"}, "unknown protocol 'rhk'; known are nanonis"),
         ({"time_scale": 0.0}, "--time-scale must be a positive number"),
         ({"time_scale": float("inf")}, "--time-scale must be a positive number"),

@@ -1,0 +1,1 @@
+"""What the simulator is held against: its speed, and real scans."""

@@ -1,0 +1,1 @@
+"""Simulated scans beside real ones: what agrees, what gives them away."""

@@ -1,0 +1,105 @@
+"""Presets that say only what differs from another preset.
+
+``extends = "au111"`` takes over everything of that preset; ``without`` lists sections (dotted where
+they lie inside another) that are left out. A number given anew replaces the old one together with
+its provenance. A ``provenance`` with ``"*"`` speaks for its whole section, inherited numbers
+included: what was measured on one surface is only assumed on the next.
+
+``instrument = "usual"`` puts what ``instruments/usual`` says between both.
+``au111-ptir`` is the preset ``au111`` under the tip material ``ptir``: what ``tips/ptir`` says
+takes the place of what the surface says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from drivers.errors import ConfigError
+
+Table = dict[str, Any]
+
+
+def resolved(name: str, read: Callable[[str], Table]) -> Table:
+    """The whole content of preset ``name``; ``read`` returns what a file says.
+
+    Raises:
+        ConfigError: presets extend each other in a circle, ``without`` names what is not there, or
+            a number that replaces another does not say where it comes from.
+    """
+    surface, _, material = name.partition("-")
+    table = _resolved(surface, read, ())
+    if not material:
+        return table
+    tip = _resolved(f"tips/{material}", read, ())
+    names = {key: tip.pop(key, None) for key in ("name", "title")}
+    table = _merged(table, tip, f"preset {name!r}: ")
+    return {
+        **table,
+        "name": f"{surface}-{names['name']}",
+        "title": f"{table['title']}, {names['title']}",
+    }
+
+
+def _resolved(name: str, read: Callable[[str], Table], below: tuple[str, ...]) -> Table:
+    if name in below:
+        raise ConfigError(f"presets extend each other in a circle: {' -> '.join([*below, name])}")
+    own = dict(read(name))
+    parent, absent = own.pop("extends", None), own.pop("without", [])
+    instrument = own.pop("instrument", None)
+    if parent is None and not absent and instrument is None:
+        return own
+    if not isinstance(parent, str) or not isinstance(absent, list):
+        raise ConfigError(
+            f"preset {name!r}: extends must name a preset, without must list sections"
+        )
+    base = _resolved(parent, read, (*below, name))
+    for section in absent:
+        base = _without(base, str(section).split("."), f"preset {name!r}: without {section!r}")
+    if instrument is not None:
+        base = _merged(base, read(f"instruments/{instrument}"), f"instrument {instrument!r}: ")
+    return _merged(base, own, f"preset {name!r}: ")
+
+
+def _without(table: Table, path: list[str], where: str) -> Table:
+    head, *rest = path
+    if head not in table or (rest and not isinstance(table[head], dict)):
+        raise ConfigError(f"{where}: there is no such section to leave out")
+    if rest:
+        return {**table, head: _without(table[head], rest, where)}
+    return {key: value for key, value in table.items() if key != head}
+
+
+def _merged(base: Table, own: Table, where: str) -> Table:
+    """``base`` with everything that ``own`` says in its place."""
+    result = dict(base)
+    for key, value in own.items():
+        old = base.get(key)
+        if key == "provenance":
+            continue
+        # Sections have a provenance; every other table is one value, such as a spread.
+        if isinstance(old, dict) and isinstance(value, dict) and "provenance" in old:
+            result[key] = _merged(old, value, f"{where}{key}.")
+        else:
+            result[key] = value
+    if "provenance" in base:
+        result["provenance"] = _sources(base, own, where)
+    return result
+
+
+def _sources(base: Table, own: Table, where: str) -> Table:
+    """Where the numbers of a section come from, once ``own`` has replaced some of ``base``."""
+    sources: Table = own.get("provenance", {})
+    if "*" in sources:
+        return sources
+    sections = {
+        key for key, value in own.items() if _is_section(value) or _is_section(base.get(key))
+    }
+    silent = own.keys() - sources.keys() - sections - {"provenance"}
+    if silent:
+        raise ConfigError(f"{where}{min(silent)} is given anew without saying where it comes from")
+    return {**base["provenance"], **sources}
+
+
+def _is_section(value: object) -> bool:
+    return isinstance(value, dict) and "provenance" in value

@@ -1,0 +1,220 @@
+"""Compiled passes of the signal chain: what disturbs the gap, and the z controller that follows it.
+
+Lengths are nm, times seconds. Noise that has a memory is keyed to time rather than to pixels, so
+that it goes on from line to line whatever their speed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from sim.kernels import DEEPEST, GOLDEN, Doubles, Floats, f32, fast_exp, hash32, hash_normal, u32
+
+# State of the feedback behind a resonant scanner: see ``swing``.
+SWINGING = 5
+#: What a loop carries from pass to pass: (error, integral, last signal, slow noise, telegraph
+#: strength), then what only ``swing`` needs: (height, speed, delayed output, overload left in s).
+STATE = 9
+# Mean of the variance of straight lines between independent knots is 2/3.
+KNOTS = f32(math.sqrt(1.5))
+
+
+class Swing(NamedTuple):
+    """A feedback behind a resonant scanner and a preamplifier that clips.
+
+    ``steps`` is (2, 3, 5, 7): of each pass the step over a sample with the loop closed, over a part
+    of a sample, and over such a part with the error held; rows of columns (state, signal before,
+    signal after). ``limits`` is (2, 7): lowest and highest error in height, how long an overload
+    lasts (s), proportional factor, parts per sample, their time (s), 1 if the loop is stable.
+    Both are empty for a scanner that follows at once.
+    """
+
+    steps: Doubles
+    limits: Doubles
+
+
+class Disturbances(NamedTuple):
+    """What disturbs the gap now and then, and slowly.
+
+    ``bands`` has rows (nm, s: deviation and distance between knots) of the 1/f noise, ``key`` its
+    seed. ``jumps`` act on the gap, ``rattles`` on the height, both with the rows of ``strike``;
+    ``dts`` are the times per sample of the passes.
+    """
+
+    bands: Doubles
+    key: int
+    jumps: Doubles
+    rattles: Doubles
+    dts: Doubles
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def disturb(
+    signal: Floats, tones: Doubles, tables: Floats, noise: Doubles, time_s: float, seed: np.uint32
+) -> None:
+    """Add hum, pixel noise, a line offset and a line-start transient to ``signal`` (nm).
+
+    ``tones`` has rows (frequency Hz, amplitude nm, phase); ``tables`` the sine and cosine of each
+    tone along a pass, shape (tones, 2, n). ``noise`` is (pixel, line and start in nm, decay of
+    the start in pixels).
+    """
+    n = signal.size
+    for q in range(tones.shape[0]):
+        phase = 2 * math.pi * tones[q, 0] * time_s + tones[q, 2]
+        a = f32(tones[q, 1] * math.sin(phase))
+        b = f32(tones[q, 1] * math.cos(phase))
+        for p in range(n):
+            signal[p] += a * tables[q, 1, p] + b * tables[q, 0, p]
+    pixel = f32(noise[0])
+    kick = hash_normal(seed + u32(0x51ED270B))
+    offset = f32(noise[1]) * hash_normal(seed + u32(0x2545F491))
+    # The cube of a normal number has heavy tails: most lines start quietly, a few do not.
+    start = f32(noise[2]) * kick * kick * kick
+    rate = f32(-1.0 / noise[3])
+    for p in range(n):
+        settled = fast_exp(max(rate * f32(p), DEEPEST))
+        signal[p] += offset + start * settled + pixel * hash_normal(seed + u32(p))
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def follow(
+    signal: Floats,
+    loop: Doubles,
+    slow: Doubles,
+    limits: Doubles,
+    state: Doubles,
+    seed: np.uint32,
+    out: Floats,
+) -> None:
+    """Run the z controller over one pass and write the height (nm) to ``out``.
+
+    ``loop`` is (a00, a01, a10, a11, b0, b1, c0, c1, p): the exact discrete step of the state
+    (filtered error, integral) for a signal that is straight between samples, and the proportional
+    factor. ``slow`` is (memory, kick) of the slow noise, ``state`` (error, integral, last signal,
+    slow noise) is carried from pass to pass. Heights are clipped at ``limits``, the piezo's ends.
+    """
+    a00, a01, a10, a11 = loop[0], loop[1], loop[2], loop[3]
+    b0, b1, c0, c1, gain = loop[4], loop[5], loop[6], loop[7], loop[8]
+    error, integral, last, wander = state[0], state[1], state[2], state[3]
+    for p in range(signal.size):
+        wander = slow[0] * wander + slow[1] * hash_normal(seed + u32(p))
+        u = signal[p] + wander
+        step0 = a00 * error + a01 * integral + b0 * last + c0 * u
+        step1 = a10 * error + a11 * integral + b1 * last + c1 * u
+        error = step0
+        integral = step1
+        last = u
+        out[p] = min(max(gain * error + integral, limits[0]), limits[1])
+    state[0], state[1], state[2], state[3] = error, integral, last, wander
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def swell(signal: Floats, bands: Doubles, key: int, time_s: float, dt_s: float) -> None:
+    """Add slow noise to ``signal``: straight lines between random knots, one distance per band."""
+    n = signal.size
+    for k in range(bands.shape[0]):
+        deviation = f32(bands[k, 0]) * KNOTS
+        first, pace = time_s / bands[k, 1], dt_s / bands[k, 1]
+        band = hash32(u32(key) + u32(k) * u32(GOLDEN))
+        p = 0
+        while p < n:
+            knot = math.floor(first + pace * p)
+            left = deviation * hash_normal(band + u32(knot) * u32(GOLDEN))
+            right = deviation * hash_normal(band + u32(knot + 1) * u32(GOLDEN))
+            end = min(n, max(p + 1, math.ceil((knot + 1 - first) / pace)))
+            for q in range(p, end):
+                signal[q] += left + (right - left) * f32(first + pace * q - knot)
+            p = end
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def strike(signal: Floats, events: Doubles, time_s: float, dt_s: float) -> None:
+    """Add ``events`` to ``signal``: rows (begin and end in s, nm, decay in 1/s, Hz, phase)."""
+    n = signal.size
+    finish = time_s + n * dt_s
+    for k in range(events.shape[0]):
+        begin, end = events[k, 0], events[k, 1]
+        if begin >= finish or end <= time_s:
+            continue
+        first = max(0, math.ceil((begin - time_s) / dt_s))
+        last = min(n, math.ceil((end - time_s) / dt_s))
+        for p in range(first, last):
+            age = time_s + p * dt_s - begin
+            angle = 2 * math.pi * events[k, 4] * age + events[k, 5]
+            signal[p] += f32(events[k, 2] * math.exp(-events[k, 3] * age) * math.cos(angle))
+
+
+@njit(fastmath=True, inline="always")
+def propagate(step: Doubles, state: Doubles, before: float, after: float, fresh: Doubles) -> None:
+    """``fresh`` is ``state`` one ``step`` later, for a signal from ``before`` to ``after``."""
+    for i in range(SWINGING):
+        total = step[i, SWINGING] * before + step[i, SWINGING + 1] * after
+        for j in range(SWINGING):
+            total += step[i, j] * state[j]
+        fresh[i] = total
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def slew(
+    steps: Doubles, limits: Doubles, now: Doubles, fresh: Doubles, before: float, after: float,
+    overload_s: float,
+) -> float:  # fmt: skip
+    """One sample in parts, in which the error may clip; returns what is left of an overload (s).
+
+    An overloaded preamplifier shows its largest current until it has recovered; then the tip may
+    be far away, and comes back no faster than the smallest current that is seen lets it.
+    """
+    parts = int(limits[4])
+    for m in range(parts):
+        start = before + (after - before) * m / parts
+        end = before + (after - before) * (m + 1) / parts
+        error = start - now[2]
+        if error >= limits[1]:
+            overload_s = limits[2] + limits[5]
+        overload_s = max(overload_s - limits[5], 0.0)
+        if error >= limits[1] or overload_s > 0:
+            propagate(steps[2], now, limits[1], limits[1], fresh)
+        elif error <= limits[0]:
+            propagate(steps[2], now, limits[0], limits[0], fresh)
+        else:
+            propagate(steps[1], now, start, end, fresh)
+        now[:] = fresh
+    return overload_s
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def swing(
+    signal: Floats,
+    steps: Doubles,
+    limits: Doubles,
+    slow: Doubles,
+    ends: Doubles,
+    state: Doubles,
+    seed: np.uint32,
+    out: Floats,
+) -> None:
+    """``follow`` for a ``Swing``; ``ends`` are those of the piezo.
+
+    While the error stays between its limits a sample is one exact step of (error, integral, height,
+    speed, delayed output); a sample in which it does not is done in parts.
+    """
+    now, fresh = np.empty(SWINGING), np.empty(SWINGING)
+    now[0], now[1], now[2], now[3], now[4] = state[0], state[1], state[5], state[6], state[7]
+    last, wander, overload_s = state[2], state[3], state[8]
+    low, high, gain, stable = limits[0], limits[1], limits[3], limits[6] > 0
+    for p in range(signal.size):
+        wander = slow[0] * wander + slow[1] * hash_normal(seed + u32(p))
+        u = signal[p] + wander
+        propagate(steps[0], now, last, u, fresh)
+        if stable and overload_s == 0 and low < u - fresh[2] < high:
+            now, fresh = fresh, now
+        else:
+            overload_s = slew(steps, limits, now, fresh, last, u, overload_s)
+        last = u
+        out[p] = min(max(gain * now[0] + now[1], ends[0]), ends[1])
+    state[0], state[1], state[5], state[6], state[7] = now[0], now[1], now[2], now[3], now[4]
+    state[2], state[3], state[8] = last, wander, overload_s

@@ -1,0 +1,105 @@
+"""Blocks of the ``[spectrum]`` and ``[good_spectrum]`` sections of a preset.
+
+Energies are eV from the Fermi level of the side they belong to. Weights compare a state with the
+bulk at the Fermi level of the sample, or with the flat density of the tip, which both count as 1.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from sim.blocks import Block, NotNegative, Positive, Probability, Spread
+
+Negative = Annotated[float, Field(lt=0, allow_inf_nan=False)]
+
+
+class SurfaceState(Block):
+    """A Shockley state: a band with its bottom at ``onset_ev`` and an effective ``mass``.
+
+    In two dimensions that is a step in the density of states; ``linewidth_ev`` (full width at half
+    maximum) is what the lifetime makes of it.
+    """
+
+    onset_ev: float
+    mass: Positive
+    linewidth_ev: Positive
+    weight: Positive
+
+
+class Gap(Block):
+    """A gap between two edges of width ``edge_ev``; ``residual`` of the density is left in it."""
+
+    valence_ev: Negative
+    conduction_ev: Positive
+    edge_ev: Positive
+    residual: Annotated[float, Field(gt=0, lt=1)]
+
+
+class SampleLevel(Block):
+    """A localised state of the surface: a Lorentzian, ``width_ev`` wide at half maximum."""
+
+    energy_ev: float
+    width_ev: Positive
+    weight: Positive
+
+
+class TipStatesLaw(Block):
+    """How the electronic state of an apex is drawn.
+
+    The number of levels is a Poisson number; its mean runs from ``bare_levels`` to
+    ``coated_levels`` as the apex gets covered by metal of the sample, and is ``dirty_levels`` for
+    one that does not end in clean metal. ``floor`` is the least density left.
+    """
+
+    bare_levels: NotNegative
+    coated_levels: NotNegative
+    dirty_levels: NotNegative
+    energy_ev: Spread
+    width_ev: Spread
+    weight: Spread
+    slope_per_ev: Spread
+    floor: Annotated[float, Field(gt=0, lt=1)]
+
+
+class SpectrumLaw(Block):
+    """What spectra of the surface show, and within which limits they can be taken.
+
+    The bulk has the density 1 + slope E + curvature E^2. Above ``max_bias_v`` a sweep would change
+    the apex; ``settle_s`` is waited at every bias before averaging begins.
+    """
+
+    temperature_k: Positive
+    slope_per_ev: float
+    curvature_per_ev2: NotNegative
+    max_bias_v: Positive
+    settle_s: NotNegative
+    tip: TipStatesLaw
+    surface_state: SurfaceState | None = None
+    gap: Gap | None = None
+    levels: tuple[SampleLevel, ...] = ()
+
+    @model_validator(mode="after")
+    def _bulk_stays_positive(self) -> Self:
+        reach = self.max_bias_v
+        if 1 - abs(self.slope_per_ev) * reach + self.curvature_per_ev2 * reach**2 <= 0:
+            raise ValueError("slope_per_ev makes the density negative within max_bias_v")
+        return self
+
+
+class GoodSpectrum(Block):
+    """What counts as an electronically good tip: its dI/dV is compared with that of a flat one.
+
+    Between ``from_v`` and ``to_v`` the steepest rise must lie within ``max_onset_error_v`` of its
+    place (asked only of surfaces with a surface state), and the ratio of both curves may differ
+    from its median by no more than ``max_deviation``. Both are worked out for a barrier of
+    ``barrier_ev`` and ``gap_nm``, without heat and noise.
+    """
+
+    from_v: Negative
+    to_v: Positive
+    max_onset_error_v: Positive
+    max_deviation: Probability
+    barrier_ev: Positive
+    gap_nm: Positive
