@@ -54,7 +54,9 @@ class Spread(Frozen):
     b: float
 
     @model_validator(mode="after")
-    def _positive_where_logarithmic(self) -> Self:
+    def _within_its_law(self) -> Self:
+        if self.law == "uniform" and not self.a <= self.b:
+            raise ValueError("uniform needs a <= b")
         if self.law == "log_uniform" and not 0 < self.a <= self.b:
             raise ValueError("log_uniform needs 0 < a <= b")
         if self.law == "log_normal" and not (self.a > 0 and self.b >= 0):

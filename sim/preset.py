@@ -174,6 +174,12 @@ def load_preset(name: str) -> Preset:
     Raises:
         ConfigError: there is no such preset, or a file of it is damaged.
     """
+    surface, dash, material = name.partition("-")
+    if surface not in known_presets():
+        known = ", ".join(known_presets())
+        raise ConfigError(f"unknown simulated surface {surface!r}; known are {known}")
+    if dash and material not in known_tips():
+        raise ConfigError(f"unknown tip {material!r}; known are {', '.join(known_tips())}")
     content = resolved(name, _read)
     if content.get("name") != name:
         raise ConfigError(f"preset {name!r}: name is {content.get('name')!r}, not that of its file")

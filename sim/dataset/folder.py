@@ -50,8 +50,11 @@ class DatasetFolder:
         try:
             self._path.mkdir(parents=True, exist_ok=True)
             held = json.loads(about.read_text()) if about.exists() else None
-        except (OSError, ValueError) as error:
-            raise FileError(f"cannot use {self._path} for a data set: {error}") from None
+        except OSError as error:
+            reason = error.strerror or error
+            raise FileError(f"cannot use {self._path} for a data set: {reason}") from None
+        except ValueError as error:
+            raise FileError(f"{about} is damaged ({error}); use another folder") from None
         if held is None:
             content = {"simulated": True, **wanted}
             write_atomically(about, (json.dumps(content, indent=2) + "\n").encode())

@@ -98,12 +98,13 @@ class TipConditioning(gymnasium.Env[Observation, np.int64]):
             ConfigError: there is no such choice.
         """
         if not self._started:
-            raise gymnasium.error.ResetNeeded("no episode has been started; call reset before step")
+            raise gymnasium.error.ResetNeeded("no episode is running; call reset before step")
         memory = self._memory
         memory.start[0] = -1
         memory.actions[0] = action
         check_choices(memory.actions, len(self.choices))
         self._play()
+        self._started = not (memory.terminated[0] or memory.truncated[0])
         return (
             self._observation(),
             float(memory.rewards[0]),

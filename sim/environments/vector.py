@@ -133,7 +133,7 @@ class VectorTipConditioning(VectorEnv[Observation, np.ndarray, np.ndarray]):
     def _seed(self, seed: int | Sequence[int | None] | None) -> None:
         if seed is None and self._chances:
             return
-        if seed is None or isinstance(seed, int):
+        if seed is None or isinstance(seed, int | np.integer):
             seed = [None if seed is None else seed + i for i in range(self.num_envs)]
         _check_count("seeds", seed, self.num_envs)
         running = dict(enumerate(self._chances))

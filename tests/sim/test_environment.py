@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import gymnasium
@@ -19,7 +18,6 @@ from sim.environments.memory import FEATURES, TOLD
 from sim.environments.tip_conditioning import TipConditioning
 
 SMALL = EnvironmentConfig(pixels=32, frame_nm=16.0)
-Make = Callable[..., TipConditioning]
 
 
 @dataclass(frozen=True)
@@ -279,3 +277,12 @@ def test_the_catalogue_is_built_from_its_numbers():
     ]
     assert dips == [(0.1, 0), (0.1, 1), (0.2, 0), (0.2, 1)]
     assert env.choices[-1].kind is Kind.DECLARE_GOOD
+
+
+def test_an_episode_that_is_over_pays_nothing_more():
+    env = TipConditioning(config=SMALL)
+    env.reset(seed=1)
+    declaration = indices(env, Kind.DECLARE_GOOD)[0]
+    assert env.step(declaration)[2]
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step(declaration)

@@ -162,3 +162,17 @@ def test_disturbances_need_a_scanner_that_answers_to_them(write: Write):
     pink = "[noise.pink]\ncorner_hz = { law = 'uniform', a = 1.0, b = 2.0 }\n"
     with pytest.raises(ConfigError, match=r"noise\.pink needs controller\.scanner"):
         write(f"{START}{pink}{SOURCE}")
+
+
+@pytest.mark.parametrize(
+    "name", ["../cu111", "../presets/cu111", "tips/w", "instruments/usual", ""]
+)
+def test_only_surfaces_can_be_asked_for(name: str) -> None:
+    with pytest.raises(ConfigError, match="unknown simulated surface"):
+        load_preset(name)
+
+
+@pytest.mark.parametrize("material", ["", "any", "gold"])
+def test_only_known_materials_can_be_asked_for(material: str) -> None:
+    with pytest.raises(ConfigError, match="unknown tip"):
+        load_preset(f"au111-{material}")

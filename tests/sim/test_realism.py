@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from drivers.benchmark import BenchOptions
+from drivers.benchmark import BenchOptions, Row
 from drivers.errors import ConfigError, FileError
 from sim.benches.realism import bench, measures
 from sim.benches.realism.classifier import FOLDS, _folds, auc, told_apart
@@ -206,12 +206,24 @@ def test_what_is_missing_is_left_out_with_a_reason(tmp_path: Path, monkeypatch: 
     def missing(*_: object) -> list:
         raise ConfigError("unknown simulated surface 'hsi100'")
 
-    for name in ("hsi_simulated", "cu_simulated", "imprints"):
-        monkeypatch.setattr(bench, name, missing)
+    def there(*_: object) -> list[Row]:
+        return [Row("imprints", 1.0)]
+
+    monkeypatch.setattr(bench, "hsi_simulated", missing)
+    monkeypatch.setattr(bench, "_imprints", there)
     report = bench.run(BenchOptions(data=tmp_path))
-    assert [row.value for row in report.rows] == [None] * 3
-    assert all(row.note.startswith("left out: ") for row in report.rows)
-    assert "unknown simulated surface" in report.rows[0].note
+    assert [row.value for row in report.rows] == [None, None, 1.0]
+    assert all(row.note.startswith("left out: ") for row in report.rows[:2])
+
+
+def test_a_folder_without_real_scans_is_the_users_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(bench, "imprints", lambda _: [])
+    with pytest.raises(FileError, match="nothing in"):
+        bench.run(BenchOptions(data=tmp_path))
+    with pytest.raises(FileError, match="not a folder"):
+        bench.run(BenchOptions(data=tmp_path / "nowhere"))
 
 
 @needs_hsi

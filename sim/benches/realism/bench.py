@@ -44,6 +44,8 @@ def run(options: BenchOptions) -> Report:
     """Simulated scans held against real ones: statistics, and whether a classifier tells them."""
     if options.data is None:
         raise ConfigError("bench realism needs --data, the folder that holds the real scans")
+    if not options.data.is_dir():
+        raise FileError(f"--data {options.data} is not a folder")
     amount = QUICK if options.quick else FULL
     rows: list[Row] = []
     parts = {HSI: _hsi, CU: _cu, "imprints": _imprints}
@@ -54,6 +56,8 @@ def run(options: BenchOptions) -> Report:
         except UserError as error:
             # Preset or data missing: said, and the others go on.
             rows.append(Row(name, None, note=f"left out: {error}"))
+    if all(row.value is None for row in rows):
+        raise FileError(f"nothing in {options.data} could be compared: {rows[0].note}")
     return Report("realism", rows)
 
 
