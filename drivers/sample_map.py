@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from drivers.actions import Action, Indentation, Pulse
 from drivers.scan import Frame, Scan
 
+NM = 1e-9
 CELL_M = 2e-9
 MOST_CELLS = 1000
 #: Local relief above which a patch counts as step, adatom or debris. The herringbone of Au(111)
@@ -37,6 +39,21 @@ class Site:
     clear_m: float
 
 
+def spoiled_diameter_m(action: Action) -> float:
+    """How wide a disc an action spoils, at most (m).
+
+    Pulses leave mounds or pits up to some 10 nm wide, indentations 3 nm plus three times their
+    depth: the bookkeeping of Krull et al., Commun. Phys. 3, 54 (2020), widened to cover both.
+    """
+    match action:
+        case Pulse():
+            return 4e-9 + 1e-9 * abs(action.peak_bias_v)
+        case Indentation():
+            return (3 + 3 * (action.depth_m / NM)) * NM
+        case _:
+            return 0.0
+
+
 class SampleMap:
     """Which parts of the piezo field are still untouched and unseen.
 
@@ -55,9 +72,16 @@ class SampleMap:
     def touch(self, x_m: float, y_m: float, diameter_m: float) -> None:
         """Note that a disc of ``diameter_m`` around ``(x, y)`` is spoiled."""
         row, column = self._cell(x_m, y_m)
-        rows, columns = np.ogrid[: self._touched.shape[0], : self._touched.shape[1]]
         radius = diameter_m / 2 / self._cell_m + 0.5
-        self._touched |= (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
+        reach = int(radius)
+        # Nothing farther away can be meant, and a field has up to a million cells.
+        area = self._touched[
+            max(row - reach, 0) : max(row + reach + 1, 0),
+            max(column - reach, 0) : max(column + reach + 1, 0),
+        ]
+        rows, columns = np.ogrid[: area.shape[0], : area.shape[1]]
+        rows, columns = rows + max(row - reach, 0), columns + max(column - reach, 0)
+        area |= (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
 
     def look(self, frame: Frame) -> None:
         """Note that ``frame`` has been scanned."""
@@ -83,19 +107,28 @@ class SampleMap:
             The centre (m), or None if the field is exhausted.
         """
         side = int(np.ceil(size_m / self._cell_m))
-        used = np.pad((self._touched | self._seen).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
         if side >= min(self._touched.shape):
             return None
-        inside = (
-            used[side:, side:] - used[:-side, side:] - used[side:, :-side] + used[:-side, :-side]
-        )
-        rows, columns = np.nonzero(inside == 0)
-        if rows.size == 0:
+        free = self._free_squares(side)
+        if not free.any():
             return None
-        ys = (rows + side / 2) * self._cell_m - self.height_m / 2
-        xs = (columns + side / 2) * self._cell_m - self.width_m / 2
-        nearest = int(np.argmin((xs - x_m) ** 2 + (ys - y_m) ** 2))
-        return float(xs[nearest]), float(ys[nearest])
+        ys = (np.arange(free.shape[0]) + side / 2) * self._cell_m - self.height_m / 2
+        xs = (np.arange(free.shape[1]) + side / 2) * self._cell_m - self.width_m / 2
+        away = ((xs - x_m) ** 2)[None, :] + ((ys - y_m) ** 2)[:, None]
+        away[~free] = np.inf
+        row, column = np.unravel_index(int(np.argmin(away)), free.shape)
+        return float(xs[column]), float(ys[row])
+
+    def _free_squares(self, side: int) -> NDArray[np.bool_]:
+        """Whether the square of ``side`` cells from each cell on is neither touched nor seen."""
+        rows, columns = self._touched.shape
+        used = np.zeros((rows + 1, columns + 1), np.int32)
+        np.cumsum(self._touched | self._seen, axis=0, dtype=np.int32, out=used[1:, 1:])
+        np.cumsum(used[1:, 1:], axis=1, out=used[1:, 1:])
+        free: NDArray[np.bool_] = (
+            used[side:, side:] - used[:-side, side:] == used[side:, :-side] - used[:-side, :-side]
+        )
+        return free
 
     def _cell(self, x_m: float, y_m: float) -> tuple[int, int]:
         column = int((x_m + self.width_m / 2) // self._cell_m)

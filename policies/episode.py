@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from drivers.actions import Action, CoarseMove, Indentation, MoveTo, Pulse
 from drivers.outcome import Outcome
-from drivers.sample_map import SampleMap, Site
+from drivers.sample_map import SampleMap, Site, spoiled_diameter_m
 from drivers.scan import Frame
 from policies.report import TipReport
 
@@ -140,21 +140,6 @@ class RepairPlan(BaseModel):
 SURE = 1e-3
 #: Share of the piezo range that is used; at its very edge a controller may refuse a frame.
 USABLE = 0.95
-
-
-def spoiled_diameter_m(action: Action) -> float:
-    """How wide a disc an action spoils, at most (m).
-
-    Pulses leave mounds or pits up to some 10 nm wide, indentations 3 nm plus three times their
-    depth: the bookkeeping of Krull et al., Commun. Phys. 3, 54 (2020), widened to cover both.
-    """
-    match action:
-        case Pulse():
-            return 4e-9 + 1e-9 * abs(action.peak_bias_v)
-        case Indentation():
-            return 3e-9 + 3.0 * action.depth_m
-        case _:
-            return 0.0
 
 
 def sample_map(history: History, range_m: tuple[float, float]) -> SampleMap:

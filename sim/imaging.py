@@ -66,30 +66,27 @@ class Raster:
         pixels, tip = settings.pixels, scene.tip
         dts = settings.forward_s / pixels, settings.backward_s / pixels
         lines = np.arange(first, settings.lines, dtype=float)
-        begins = start_s + (lines - first) * settings.line_s
-        turns = begins + settings.forward_s
-        ends = np.stack([begins, turns, turns, begins + settings.line_s], axis=1)
-        both = ends.reshape(-1, 2, 2)
-        times = np.ascontiguousarray(both[:, :, 0])
+        ends = _ends_s(settings, start_s + (lines - first) * settings.line_s)
+        times = np.ascontiguousarray(ends[:, :, 0])
         x, y = _nominal(settings, lines, scene.motion.hysteresis)
         # Drift and creep are straight over one pass to far below a pixel.
-        offset = scene.motion.offset_nm(both)
+        offset = scene.motion.offset_nm(ends)
         tilt = scene.sample.tilt
         height = tilt[0] * x + tilt[1] * y + offset[2] + scene.zero_nm + scene.motion.bow_nm(x, y)
         # Between its ends a line sags below the straight one by as much as its length bends.
-        sag = scene.motion.bow_nm(np.diff(x)[..., 0], np.diff(y)[..., 0]) / (pixels - 1) ** 2
+        sag = scene.motion.bow_nm(_length(x), _length(y)) / (pixels - 1) ** 2
         x += offset[0] + scene.origin_nm[0]
         y += offset[1] + scene.origin_nm[1]
         contour = self._contour = _contour(scene, settings, x, y)
-        rise = (height[..., 1] - height[..., 0]) / (pixels - 1) - sag * (pixels - 1)
-        base = np.stack([height[..., 0] + contour.top_nm, rise, sag], axis=2)
+        rise = _length(height) / (pixels - 1) - sag * (pixels - 1)
+        base = _columns(height[..., 0] + contour.top_nm, rise, sag)
         path, pace = self._grid_path(x, y, pixels), scene.motion.pace(pixels)
         self._course = Course(path, pace, base, times, scene.noise.mains_s(times))
         chances = _chances(tip, dts)
         self._optics = Optics(
             contour.field, tip.decay_per_nm, contour.apexes, contour.resting, chances
         )
-        span = float(ends[0, 0]), float(ends[-1, -1])
+        span = float(ends[0, 0, 0]), float(ends[-1, 1, 1])
         self._chain = _chain(scene, pixels, dts, span)
         self._scratch = np.empty((4, pixels), np.float32)
 
@@ -134,8 +131,8 @@ class Raster:
     def _grid_path(self, x: Doubles, y: Doubles, pixels: int) -> Doubles:
         """First point and step of each pass in grid points of the contour, (lines, 2, 4)."""
         gx, gy = self._contour.grid(x, y)
-        steps = [(ends[..., 1] - ends[..., 0]) / (pixels - 1) for ends in (gx, gy)]
-        return np.stack([gx[..., 0], gy[..., 0], *steps], axis=2)
+        steps = (_length(ends) / (pixels - 1) for ends in (gx, gy))
+        return _columns(gx[..., 0], gy[..., 0], *steps)
 
 
 def _chain(
@@ -182,6 +179,26 @@ def _chances(tip: Tip, dts_s: tuple[float, float]) -> Doubles:
     rates = (flicker.out_hz, flicker.back_hz) if flicker else (0.0, 0.0)
     chances: Doubles = -np.expm1(-np.outer(dts_s, rates))
     return chances
+
+
+def _ends_s(settings: ScanSettings, begins_s: Doubles) -> Doubles:
+    """When each pass of the lines begins and ends, (lines, 2, 2)."""
+    turns = begins_s + settings.forward_s
+    return _columns(begins_s, turns, turns, begins_s + settings.line_s).reshape(-1, 2, 2)
+
+
+def _length(ends: Doubles) -> Doubles:
+    """From the first to the last point of each pass."""
+    length: Doubles = ends[..., 1] - ends[..., 0]
+    return length
+
+
+def _columns(*columns: Doubles) -> Doubles:
+    """``np.stack`` along a last axis, without what that costs for a few short columns."""
+    out = np.empty((*columns[0].shape, len(columns)))
+    for place, column in enumerate(columns):
+        out[..., place] = column
+    return out
 
 
 def _nominal(settings: ScanSettings, lines: Doubles, hysteresis: float) -> tuple[Doubles, Doubles]:

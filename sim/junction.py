@@ -42,6 +42,8 @@ class Junction:
         self.zero_nm = 0.0
         self._patch: Contour | None = None
         self._patch_revision = -1
+        self._read_at: tuple[float, float] | None = None
+        self._reading = (0.0, 0.0)
 
     @property
     def tip(self) -> Tip:
@@ -54,24 +56,19 @@ class Junction:
 
     def place_nm(self, x_nm: float, y_nm: float, time_s: float) -> tuple[float, float]:
         """Point of the sample below a position of the scanner."""
-        offset = self.motion.offset_nm(time_s)
-        return (
-            x_nm + float(offset[0]) + self.origin_nm[0],
-            y_nm + float(offset[1]) + self.origin_nm[1],
-        )
+        return self._below(x_nm, y_nm, self.motion.offset_nm(time_s))
 
     def contact_nm(
         self, x_nm: float, y_nm: float, time_s: float, bias_v: float
     ) -> tuple[float, float]:
         """Height at which the gap would be zero, at rest and while the apex is switched."""
-        place = self.place_nm(x_nm, y_nm, time_s)
+        offset = self.motion.offset_nm(time_s)
         # A bias that changes nothing is no reason to draw the surface anew.
         seen_v = bias_v if self.sample.polar else 0.0
-        rest, switched = self._patch_at(place, seen_v).heights_nm(*place)
+        rest, switched = self._heights_at(self._below(x_nm, y_nm, offset), seen_v)
         tilt = self.sample.tilt[0] * x_nm + self.sample.tilt[1] * y_nm
-        drift = float(self.motion.offset_nm(time_s)[2])
         bow = self.motion.bow_nm(x_nm, y_nm)
-        base = tilt + drift + self.zero_nm + self.tip.length_nm + bow
+        base = tilt + float(offset[2]) + self.zero_nm + self.tip.length_nm + bow
         return rest + base, switched + base
 
     def tunnel_gap_nm(self, bias_v: float, setpoint_a: float) -> float:
@@ -121,6 +118,21 @@ class Junction:
             setpoint_a=setpoint_a,
         )
 
+    def _below(self, x_nm: float, y_nm: float, offset_nm: Doubles) -> tuple[float, float]:
+        """Point of the sample below a position of the scanner, displaced by ``offset_nm``."""
+        return (
+            x_nm + float(offset_nm[0]) + self.origin_nm[0],
+            y_nm + float(offset_nm[1]) + self.origin_nm[1],
+        )
+
+    def _heights_at(self, place_nm: tuple[float, float], bias_v: float) -> tuple[float, float]:
+        """Height of the contour at rest and while switched."""
+        patch = self._patch_at(place_nm, bias_v)
+        # Height, gap and current are asked for one after the other at the same point.
+        if place_nm != self._read_at:
+            self._read_at, self._reading = place_nm, patch.heights_nm(*place_nm)
+        return self._reading
+
     def _patch_at(self, place_nm: tuple[float, float], bias_v: float) -> Contour:
         # Readings at rest come often; the patch lasts until tip, surface or place has changed.
         here = Box(*place_nm, *place_nm)
@@ -131,4 +143,5 @@ class Junction:
             box, spacing = here.grown(PATCH_NM), self.preset.grid.probe_nm
             patch = Contour(self.preset, self.sample, self.tip, box, spacing, bias_v)
             self._patch, self._patch_revision = patch, self.sample.revision
+            self._read_at = None
         return patch

@@ -21,6 +21,7 @@ i32 = np.int32
 u32 = np.uint32
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Integers = NDArray[np.int32]
 
 ONE = f32(1.0)
 LN2 = f32(math.log(2.0))
@@ -161,6 +162,35 @@ def blur(field: Floats, half: Floats, scratch: Floats) -> None:
             add_pair(out, scratch[min(j + t, ny - 1)], scratch[max(j - t, 0)], half[t])
 
 
+@njit(fastmath={"contract", "nnan", "ninf", "nsz"}, cache=True, nogil=True)
+def add_apex(
+    field: Floats,
+    weight: np.float32,
+    corner: Integers,
+    right: Floats,
+    up: Floats,
+    total: Floats,
+) -> None:
+    """Add ``weight`` times ``field`` at some places to ``total``, bilinear between grid points.
+
+    ``corner`` is the flat index of the grid point before each place, ``right`` and ``up`` say how
+    far from there it is.
+    """
+    nx = field.shape[1]
+    flat = field.reshape(-1)
+    # Full fastmath would order the terms by what stands around them, and pictures would change.
+    for p in range(corner.size):
+        o = u32(corner[p])
+        tx = right[p]
+        e00 = flat[o]
+        e01 = flat[o + u32(1)]
+        e10 = flat[o + u32(nx)]
+        e11 = flat[o + u32(nx + 1)]
+        a = e00 + tx * (e01 - e00)
+        b = e10 + tx * (e11 - e10)
+        total[p] += weight * (a + up[p] * (b - a))
+
+
 @njit(fastmath=True, cache=True, nogil=True)
 def log_contour(
     field: Floats, path: Doubles, pace: Floats, apexes: Floats, out: Floats, scratch: Floats
@@ -172,8 +202,9 @@ def log_contour(
     repeats.
     """
     ny, nx = field.shape
-    flat = field.reshape(-1)
     n = out.size
+    places = np.empty((3, n), np.float32)
+    right, up, corner = places[0], places[1], places[2].view(np.int32)
     mx = f32(nx - 2)
     my = f32(ny - 2)
     dx = f32(path[2])
@@ -183,22 +214,16 @@ def log_contour(
     for k in range(apexes.shape[0]):
         ax = f32(path[0] + apexes[k, 0])
         ay = f32(path[1] + apexes[k, 1])
-        w = apexes[k, 2]
+        # A loop of its own: the loads in ``add_apex`` do not vectorise, this does.
         for p in range(n):
             fx = min(max(ax + dx * pace[p], f32(0)), mx)
             fy = min(max(ay + dy * pace[p], f32(0)), my)
             ix = i32(fx)
             iy = i32(fy)
-            tx = fx - f32(ix)
-            ty = fy - f32(iy)
-            o = u32(iy * i32(nx) + ix)
-            e00 = flat[o]
-            e01 = flat[o + u32(1)]
-            e10 = flat[o + u32(nx)]
-            e11 = flat[o + u32(nx + 1)]
-            a = e00 + tx * (e01 - e00)
-            b = e10 + tx * (e11 - e10)
-            scratch[p] += w * (a + ty * (b - a))
+            right[p] = fx - f32(ix)
+            up[p] = fy - f32(iy)
+            corner[p] = iy * i32(nx) + ix
+        add_apex(field, apexes[k, 2], corner, right, up, scratch)
     for p in range(n):
         out[p] = fast_log(scratch[p])
 

@@ -44,7 +44,7 @@ class Motion:
     def offset_nm(self, time_s: float | Doubles) -> Doubles:
         """Displacement (x, y, z) at ``time_s``, shape (3, ...)."""
         decayed = np.exp(-np.multiply.outer(1 / self._tau, np.asarray(time_s) - self._since))
-        lag = np.tensordot(self._lag, decayed, axes=(0, 0))
+        lag = (self._lag.T @ decayed.reshape(len(self._tau), -1)).reshape(3, *decayed.shape[1:])
         offset: Doubles = np.multiply.outer(self._drift, time_s) + lag
         return offset
 

@@ -154,6 +154,17 @@ def regulate(
 
 
 @njit(fastmath=True, cache=True, nogil=True)
+def store(heights: Floats, out: Floats) -> float:
+    """Copy a pass to its place; return its range."""
+    low = top = heights[0]
+    for p in range(out.size):
+        out[p] = heights[p]
+        low = min(low, heights[p])
+        top = max(top, heights[p])
+    return float(top - low)
+
+
+@njit(fastmath=True, cache=True, nogil=True)
 def render_lines(
     optics: Optics,
     course: Course,
@@ -171,7 +182,6 @@ def render_lines(
     state before the first line and gets that after each. ``ranges`` (lines,) gets the range of
     heights forward. ``scratch`` has shape (4, n); ``seed`` is that of the first line.
     """
-    n = out.shape[2]
     for j in range(out.shape[0]):
         state = states[j + 1]
         state[:] = states[j]
@@ -179,7 +189,8 @@ def render_lines(
         for d in range(2):
             key = hash32(line_seed + u32(d) * u32(GOLDEN))
             heights = render_pass(optics, course, chain, first + j, d, state, key, scratch)
-            # Column 0 is the lowest x both ways, so the way back is stored backwards.
-            for p in range(n):
-                out[j, d, p] = heights[p] if d == 0 else heights[n - 1 - p]
-        ranges[j] = float(np.max(out[j, 0]) - np.min(out[j, 0]))
+            if d == 0:
+                ranges[j] = store(heights, out[j, d])
+            else:
+                # Column 0 is the lowest x both ways, so the way back is stored backwards.
+                store(heights[::-1], out[j, d])

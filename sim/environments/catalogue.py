@@ -18,6 +18,7 @@ from drivers.actions import (
     Wait,
 )
 from drivers.envelope import Limits
+from drivers.sample_map import spoiled_diameter_m
 from sim.environments.config import Catalogue
 from sim.instrument import Controller
 
@@ -89,8 +90,7 @@ def _pulses(catalogue: Catalogue, at: TunnellingPoint) -> Iterator[Choice]:
             for width in catalogue.pulses_s:
                 pulse = Pulse(at=at, bias_v=bias, width_s=width)
                 share = bias / Limits().max_pulse_v
-                # Mounds and pits of up to some 10 nm: Krull et al., Commun. Phys. 3, 54 (2020).
-                spoiled = (4 + height) * NM
+                spoiled = spoiled_diameter_m(pulse)
                 yield Choice(Kind.PULSE, (pulse,), share, width, spoiled, abs(share))
 
 
@@ -107,9 +107,7 @@ def _indentations(catalogue: Catalogue, at: TunnellingPoint) -> Iterator[Choice]
                 lift_time_s=catalogue.ramp_s,
             )
             share = depth / Limits().max_depth_nm
-            # Debris lies within a radius that grows with the depth, as Krull et al. keep the book.
-            spoiled = (3 + 3 * depth) * NM
-            yield Choice(Kind.INDENTATION, (dip,), share, dwell, spoiled, share)
+            yield Choice(Kind.INDENTATION, (dip,), share, dwell, spoiled_diameter_m(dip), share)
 
 
 def _coarse_move(catalogue: Catalogue, at: TunnellingPoint) -> Choice:

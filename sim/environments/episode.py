@@ -43,7 +43,7 @@ class Episode:
         self._number = number
         self._world = World(episode_preset(setup.preset, setup.worlds, number), number)
         self._place = Place(setup.frames, setup.config.flat_pm)
-        self._spoils = sorted({choice.spoiled_m for choice in setup.choices if choice.spoiled_m})
+        self._spoils = [float(size) for size in np.unique(setup.spoiled_m) if size]
         self._actions = 0
         self._allowed = setup.allowed
         self._scan: Generator[Floats] | None = None
@@ -102,19 +102,13 @@ class Episode:
 
     def _masks(self) -> Bools:
         """Which choices are allowed now, shape (choices,)."""
+        setup = self._setup
         free = next((size for size in reversed(self._spoils) if self._place.is_clear(size)), 0.0)
-        contact = self._world.feedback is Feedback.ON
-        now = {
-            Kind.PULSE: contact,
-            Kind.INDENTATION: contact,
-            Kind.ANOTHER_SPOT: contact and self._place.left > 0,
-            Kind.SCAN_AGAIN: contact,
-        }
-        offered = [
-            now.get(choice.kind, True) and choice.spoiled_m <= free
-            for choice in self._setup.choices
-        ]
-        allowed: Bools = self._setup.allowed & np.array(offered)
+        allowed: Bools = setup.allowed & (setup.spoiled_m <= free)
+        if self._world.feedback is not Feedback.ON:
+            allowed &= ~setup.in_contact
+        if self._place.left <= 0:
+            allowed &= ~setup.onwards
         return allowed
 
     def _begin(self, choice: Choice | None) -> None:

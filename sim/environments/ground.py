@@ -77,7 +77,9 @@ def median(keys: NDArray[np.int32]) -> np.float32:
     wanted = (keys.size + 1) // 2
     below = np.int64(low)
     above = np.int64(high)
-    while below < above:
+    middle, count = high, i32(keys.size)
+    # As soon as half of them are apart from the others, the middle one is known.
+    while below < above and count != wanted:
         middle = i32((below + above) >> 1)
         count = i32(0)
         for i in range(keys.size):
@@ -86,10 +88,13 @@ def median(keys: NDArray[np.int32]) -> np.float32:
             above = np.int64(middle)
         else:
             below = np.int64(middle) + 1
-    lower, upper, count = i32(below), high, i32(0)
+    edge = middle if count == wanted else i32(below)
+    lower, upper, count = low, high, i32(0)
     for i in range(keys.size):
-        count += i32(keys[i] <= lower)
-        upper = min(upper, keys[i] if keys[i] > lower else high)
+        apart = keys[i] > edge
+        count += i32(not apart)
+        lower = max(lower, low if apart else keys[i])
+        upper = min(upper, keys[i] if apart else high)
     if keys.size % 2 == 1 or count > wanted:
         return value_of(lower)
     return f32(0.5) * (value_of(lower) + value_of(upper))
@@ -148,6 +153,13 @@ def despeckle(z: Floats, out: Floats) -> None:
 
 
 @njit(fastmath=True, cache=True, nogil=True)
+def copy_to(z: Floats, other: Floats) -> None:
+    """Take another point, one row."""
+    for i in range(z.size):
+        z[i] = other[i]
+
+
+@njit(fastmath=True, cache=True, nogil=True)
 def raise_to(z: Floats, other: Floats) -> None:
     """Take the higher of two points, one row."""
     for i in range(z.size):
@@ -165,13 +177,17 @@ def lower_to(z: Floats, other: Floats) -> None:
 def relief(z: Floats, rows: int, columns: int, out: Floats) -> None:
     """Highest less lowest point within ``rows`` x ``columns``; edges repeat."""
     ny, nx = z.shape
+    top, bottom = np.empty(nx, np.float32), np.empty(nx, np.float32)
+    high, low = np.empty(nx, np.float32), np.empty(nx, np.float32)
     for j in range(ny):
-        top, bottom = z[j].copy(), z[j].copy()
+        copy_to(top, z[j])
+        copy_to(bottom, z[j])
         for t in range(-(rows // 2), rows - rows // 2):
             other = z[min(max(j + t, 0), ny - 1)]
             raise_to(top, other)
             lower_to(bottom, other)
-        high, low = top.copy(), bottom.copy()
+        copy_to(high, top)
+        copy_to(low, bottom)
         for t in range(-(columns // 2), columns - columns // 2):
             # Beyond the edge there is only the edge again, which is inside the window already.
             first, last = max(-t, 0), min(nx - t, nx)

@@ -15,15 +15,17 @@ from drivers.envelope import Limits, check_action, check_scan
 from drivers.errors import ConfigError, Refused
 from drivers.microscope import Feedback, MicroscopeState
 from drivers.scan import Frame, ScanSettings
-from sim.environments.catalogue import NM, PM, Choice, choices, tunnelling_point
+from sim.environments.catalogue import NM, PM, Choice, Kind, choices, tunnelling_point
 from sim.environments.config import EnvironmentConfig
 from sim.environments.memory import Bools
 from sim.environments.worlds import WORLDS, Worlds
-from sim.kernels import Floats
+from sim.kernels import Doubles, Floats
 from sim.preset import Preset, load_preset
 
 #: Share of the piezo range that is used; at its very edge frames may be refused.
 USABLE = 0.95
+#: Kinds of choices that need tunnelling contact.
+IN_CONTACT = (Kind.PULSE, Kind.INDENTATION, Kind.ANOTHER_SPOT, Kind.SCAN_AGAIN)
 
 
 class StopRule(Protocol):
@@ -57,6 +59,9 @@ class Setup:
         state: the instrument as the envelope wants to know it; its range does not change.
         choices: the discrete actions.
         allowed: which of them the envelope allows at all, shape (choices,).
+        spoiled_m: diameter of the disc that each of them spoils (m), shape (choices,).
+        in_contact: which of them need tunnelling contact, shape (choices,).
+        onwards: which of them need a frame that is still to come, shape (choices,).
         frames: frames that cover the range, the middle one first.
         ends: numbers of lines after which a scan pauses; the last is its end.
     """
@@ -68,6 +73,9 @@ class Setup:
     state: MicroscopeState
     choices: tuple[Choice, ...]
     allowed: Bools
+    spoiled_m: Doubles
+    in_contact: Bools
+    onwards: Bools
     frames: tuple[ScanSettings, ...]
     ends: tuple[int, ...]
 
@@ -104,7 +112,20 @@ def prepare(
             f"the stop rule asks after {stops} lines; expected growing numbers between 1 and "
             f"{config.pixels - 1}"
         )
-    return Setup(preset, worlds, config, limits, state, offered, allowed, frames, ends)
+    return Setup(
+        preset=preset,
+        worlds=worlds,
+        config=config,
+        limits=limits,
+        state=state,
+        choices=offered,
+        allowed=allowed,
+        spoiled_m=np.array([choice.spoiled_m for choice in offered]),
+        in_contact=np.array([choice.kind in IN_CONTACT for choice in offered]),
+        onwards=np.array([choice.kind is Kind.ANOTHER_SPOT for choice in offered]),
+        frames=frames,
+        ends=ends,
+    )
 
 
 def travel(config: EnvironmentConfig, x_m: float, y_m: float) -> MoveTo:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers import Frame, Scan
-from drivers.sample_map import SampleMap, clear_site, level
+from drivers.actions import Indentation, Pulse, TunnellingPoint, Wait
+from drivers.sample_map import SampleMap, clear_site, level, spoiled_diameter_m
 
 NM = 1e-9
 FRAME = Frame(x_m=100e-9, y_m=-50e-9, width_m=24e-9, height_m=24e-9)
@@ -142,3 +143,24 @@ def test_a_wide_field_is_kept_in_coarser_cells() -> None:
     book.touch(1e-6, 1e-6, 8 * NM)
     assert book.is_touched(1e-6, 1e-6, 8 * NM)
     assert book.touched_share() < 1e-4
+
+
+def test_an_action_spoils_more_the_harder_it_is() -> None:
+    at = TunnellingPoint(bias_v=0.5, setpoint_a=50e-12)
+    pulse = Pulse(at=at, bias_v=-4.0, width_s=0.1, reference="relative")
+    assert spoiled_diameter_m(pulse) == pytest.approx(7.5 * NM)
+    dip = Indentation(at=at, depth_m=2 * NM, lift_m=6 * NM)
+    assert spoiled_diameter_m(dip) == pytest.approx(9 * NM)
+    assert spoiled_diameter_m(Wait(seconds=1.0)) == 0
+
+
+@given(st.floats(-60, 60), st.floats(-60, 60), st.floats(0, 80))
+def test_a_touch_spoils_a_disc_of_cells_and_nothing_else(x: float, y: float, size: float) -> None:
+    book = SampleMap(100 * NM, 100 * NM)
+    book.touch(x * NM, y * NM, size * NM)
+    cells = 2 * np.arange(50) - 49
+    # The cell of the centre counts as if the disc lay in its middle, half a cell wider.
+    column, row = (2 * math.floor((v * NM + 50 * NM) / (2 * NM)) - 49 for v in (x, y))
+    away = np.hypot(cells[None, :] - column, cells[:, None] - row)
+    expected = (away <= size / 2 + 1 + 1e-9).mean(), (away <= size / 2 + 1 - 1e-9).mean()
+    assert expected[1] <= book.touched_share() <= expected[0]

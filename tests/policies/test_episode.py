@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from drivers import CoarseMove, Frame, Indentation, Outcome, Pulse, TunnellingPoint
 from drivers.actions import Action
-from drivers.sample_map import Site
+from drivers.sample_map import Site, spoiled_diameter_m
 from policies.episode import (
     Act,
     Acted,
@@ -23,7 +23,6 @@ from policies.episode import (
     combined_quality,
     next_step,
     sample_map,
-    spoiled_diameter_m,
 )
 from policies.report import TipReport, TipState
 
