@@ -63,7 +63,8 @@ def dimer_cell(dimers: Dimers) -> Cell:
         across, along = (0.5 + 0.5 * np.cos(2 * np.pi * w) for w in (u, v))
         # Dimers lie across their row like the rungs of a ladder: broad, with narrow gaps.
         broad = 1 - (1 - across) ** 2
-        return broad * (dimers.row_height_nm + dimers.dimer_height_nm * along)
+        # No product of both: good public scans show dimers as high between the rows as on them.
+        return dimers.row_height_nm * broad + dimers.dimer_height_nm * along
 
     side = dimers.bond_offset_nm / dimers.row_nm
     bonds, middle = np.array([[side, 0.0], [-side, 0.0]]), np.zeros((1, 2))

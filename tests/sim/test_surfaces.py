@@ -253,7 +253,7 @@ def test_what_depends_on_the_bias_does_so_at_rest_and_in_scans(name: str, frame:
     pictures = []
     for bias_v in (1.5, -1.5):
         at = TunnellingPoint(bias_v=bias_v, setpoint_a=1e-10)
-        fresh = World(bare(name, adatoms={}), 6, tip=Tip(0.5))
+        fresh = World(bare(name, adatoms={"per_nm2": 0.008}), 6, tip=Tip(0.5))
         picture = scan(fresh, frame(size_nm=30, pixels=64, at=at))
         pictures.append(picture - picture.mean())
     assert np.abs(pictures[0] - pictures[1]).max() > 5e-4
