@@ -142,11 +142,6 @@ class Scan:
         """Number of rows that hold data."""
         return int(np.isfinite(self.forward).any(axis=1).sum())
 
-    @property
-    def pixel_m(self) -> float | None:
-        """Width of one pixel (m), or None where the frame is unknown."""
-        return None if self.frame is None else self.frame.width_m / self.forward.shape[1]
-
     @classmethod
     def blank(cls, settings: ScanSettings, source: str | None = None) -> Scan:
         """A scan of which no line has arrived yet."""

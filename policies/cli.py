@@ -60,7 +60,7 @@ def score(
 @train.command("scorer")
 def train_scorer(
     seed: Annotated[int, typer.Option(help="Seed of data and weights.")] = 1,
-    scans: Annotated[int, typer.Option(help="Simulated scans to train on.", min=100)] = 80_000,
+    scans: Annotated[int, typer.Option(help="Simulated scans to train on.", min=100)] = 120_000,
     out: Annotated[
         Path | None, typer.Option(help="Where the weights go; the shipped ones by default.")
     ] = None,

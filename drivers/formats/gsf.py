@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from drivers.errors import FileError
 from drivers.formats.atomic import write_atomically
+from drivers.formats.damage import Damaged, read_file
 from drivers.scan import Direction, Frame, Image, Scan
 
 _MAGIC = b"Gwyddion Simple Field 1.0\n"
@@ -37,38 +38,27 @@ def read_gsf(path: Path | str) -> Scan:
     Raises:
         FileError: the file is missing, damaged, truncated or holds no heights.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            return _read(file, str(path))
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from None
-    except _Damaged as damage:
-        raise FileError(f"cannot read {path} as a Gwyddion .gsf field: {damage}") from None
-
-
-class _Damaged(Exception):
-    """What is wrong with the file; becomes a ``FileError`` that also says which file."""
+    return read_file(path, "a Gwyddion .gsf field", _read)
 
 
 def _read(file: BinaryIO, source: str) -> Scan:
     start = file.read(_LARGEST_HEADER)
     end = start.find(b"\0")
     if not start.startswith(_MAGIC) or end < 0:
-        raise _Damaged(f"it has no header that begins with {_MAGIC.decode().strip()!r}")
+        raise Damaged(f"it has no header that begins with {_MAGIC.decode().strip()!r}")
     fields = _parse(start[len(_MAGIC) : end])
     columns, rows = _count(fields, "XRes"), _count(fields, "YRes")
     begin = end + 4 - end % 4
     file.seek(begin)
     content = file.read()
     if len(content) < 4 * columns * rows:
-        raise _Damaged(
+        raise Damaged(
             f"{4 * columns * rows} bytes of data were expected and {len(content)} are there"
         )
     heights = np.frombuffer(content, "<f4", columns * rows).astype(np.float32)
     unit = fields.get("ZUnits", "")
     if unit and unit not in _METRES:
-        raise _Damaged(f"its values are in {unit!r} (ZUnits); heights in m were expected")
+        raise Damaged(f"its values are in {unit!r} (ZUnits); heights in m were expected")
     scale = np.float32(_METRES.get(unit, 1.0))
     direction: Direction = "up" if fields.get("Direction") == "up" else "down"
     return Scan(
@@ -89,7 +79,7 @@ def _parse(header: bytes) -> Fields:
     try:
         lines = header.decode().split("\n")
     except UnicodeDecodeError:
-        raise _Damaged("its header is no text in UTF-8") from None
+        raise Damaged("its header is no text in UTF-8") from None
     pairs = (line.partition("=") for line in lines if line.strip())
     return {name.strip(): value.strip() for name, _, value in pairs}
 
@@ -98,7 +88,7 @@ def _count(fields: Fields, name: str) -> int:
     text = fields.get(name, "")
     # More digits than any picture has are no number to allocate by.
     if not re.fullmatch(r"0*[1-9][0-9]{0,5}", text):
-        raise _Damaged(f"{name} {text!r} is no number of pixels")
+        raise Damaged(f"{name} {text!r} is no number of pixels")
     return int(text)
 
 
@@ -108,7 +98,7 @@ def _number(fields: Fields, name: str) -> float | None:
     try:
         value = float(fields[name])
     except ValueError:
-        raise _Damaged(f"{name} {fields[name]!r} is no number") from None
+        raise Damaged(f"{name} {fields[name]!r} is no number") from None
     return value if math.isfinite(value) else None
 
 
@@ -127,7 +117,7 @@ def _frame(fields: Fields) -> Frame | None:
             angle_deg=_number(fields, "Angle") or 0.0,
         )
     except ValidationError:
-        raise _Damaged(f"no scan frame is {width} by {height} (XReal, YReal)") from None
+        raise Damaged(f"no scan frame is {width} by {height} (XReal, YReal)") from None
 
 
 def write_gsf(path: Path | str, scan: Scan, way: Way = "forward") -> None:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from drivers.errors import FileError
 from drivers.formats.atomic import write_atomically
+from drivers.formats.damage import Damaged, read_file
 from drivers.scan import Direction, Frame, Image, Quantity, Scan, apparent_height
 
 _END = b":SCANIT_END:"
@@ -38,18 +39,7 @@ def read_sxm(path: Path | str) -> Scan:
     Raises:
         FileError: the file is missing, damaged, truncated or not a ``.sxm`` scan.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            return _read(file, str(path))
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from None
-    except _Damaged as damage:
-        raise FileError(f"cannot read {path} as a Nanonis .sxm scan: {damage}") from None
-
-
-class _Damaged(Exception):
-    """What is wrong with the file; becomes a ``FileError`` that also says which file."""
+    return read_file(path, "a Nanonis .sxm scan", _read)
 
 
 def _read(file: BinaryIO, source: str) -> Scan:
@@ -57,10 +47,10 @@ def _read(file: BinaryIO, source: str) -> Scan:
     end = start.find(_END)
     data = start.find(_DATA, end)
     if end < 0 or data < 0:
-        raise _Damaged("it has no header that ends with :SCANIT_END:; is it another kind of file?")
+        raise Damaged("it has no header that ends with :SCANIT_END:; is it another kind of file?")
     header = _parse_header(start[:end].decode("latin-1"))
     if _words(header, "SCANIT_TYPE") != ["FLOAT", "MSBFIRST"]:
-        raise _Damaged("its data are not big-endian 32-bit floats (SCANIT_TYPE FLOAT MSBFIRST)")
+        raise Damaged("its data are not big-endian 32-bit floats (SCANIT_TYPE FLOAT MSBFIRST)")
     quantity, heights = _read_heights(file, data + len(_DATA), header)
     return Scan(
         forward=heights[0],
@@ -97,7 +87,7 @@ def _numbers(header: Header, key: str) -> tuple[float, float]:
     try:
         first, second = (float(word) for word in words)
     except ValueError:
-        raise _Damaged(f"{key} is {' '.join(words)!r}, expected two numbers") from None
+        raise Damaged(f"{key} is {' '.join(words)!r}, expected two numbers") from None
     return first, second
 
 
@@ -131,7 +121,7 @@ def _direction(header: Header) -> Direction:
     direction = " ".join(_words(header, "SCAN_DIR"))
     if direction in ("up", "down"):
         return "up" if direction == "up" else "down"
-    raise _Damaged(f"SCAN_DIR is {direction!r}, expected 'up' or 'down'")
+    raise Damaged(f"SCAN_DIR is {direction!r}, expected 'up' or 'down'")
 
 
 def _frame(header: Header) -> Frame:
@@ -141,14 +131,14 @@ def _frame(header: Header) -> Frame:
     try:
         return Frame(x_m=x_m, y_m=y_m, width_m=width_m, height_m=height_m, angle_deg=angle_deg)
     except ValidationError:
-        raise _Damaged(f"no scan frame is {width_m} m wide and {height_m} m high") from None
+        raise Damaged(f"no scan frame is {width_m} m wide and {height_m} m high") from None
 
 
 def _read_heights(file: BinaryIO, start: int, header: Header) -> tuple[Quantity, list[Image]]:
     """The heights, forward first; from the current where the tip was not following the surface."""
     heights = _read_channel(file, start, header, "Z")
     if not heights:
-        raise _Damaged("it holds no forward picture of the channel Z")
+        raise Damaged("it holds no forward picture of the channel Z")
     followed = heights[0][np.isfinite(heights[0])]
     if followed.size == 0 or np.ptp(followed) > 0:
         return "height", heights
@@ -162,19 +152,19 @@ def _read_channel(file: BinaryIO, start: int, header: Header, name: str) -> list
     """Forward and, if recorded, backward picture of a channel; empty if it is not there."""
     columns, rows = _numbers(header, "SCAN_PIXELS")
     if not (columns.is_integer() and rows.is_integer() and columns >= 1 and rows >= 1):
-        raise _Damaged(f"SCAN_PIXELS {columns:g} x {rows:g} is no size of a picture")
+        raise Damaged(f"SCAN_PIXELS {columns:g} x {rows:g} is no size of a picture")
     size = int(columns) * int(rows)
     first, begin, planes = 0, 0, 0
     for channel in _table(header, "DATA_INFO"):
         direction = channel.get("Direction", "")
         if direction not in _PLANES:
-            raise _Damaged(f"a channel was recorded {direction!r}, expected 'both' or 'forward'")
+            raise Damaged(f"a channel was recorded {direction!r}, expected 'both' or 'forward'")
         if channel.get("Name") == name and direction != "backward":
             begin, planes = first, _PLANES[direction]
         first += _PLANES[direction]
     there = file.seek(0, os.SEEK_END) - start
     if there < first * size * 4:
-        raise _Damaged(f"{first * size * 4} bytes of data were expected and {there} are there")
+        raise Damaged(f"{first * size * 4} bytes of data were expected and {there} are there")
     file.seek(start + begin * size * 4)
     values = np.frombuffer(file.read(planes * size * 4), ">f4").astype(np.float32)
     forward_first = values.reshape(planes, int(rows), int(columns))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from drivers import Frame, Scan
@@ -155,12 +155,14 @@ def test_an_action_spoils_more_the_harder_it_is() -> None:
 
 
 @given(st.floats(-60, 60), st.floats(-60, 60), st.floats(0, 80))
+@example(0.0, 30.0, 38.0)
 def test_a_touch_spoils_a_disc_of_cells_and_nothing_else(x: float, y: float, size: float) -> None:
     book = SampleMap(100 * NM, 100 * NM)
     book.touch(x * NM, y * NM, size * NM)
     cells = 2 * np.arange(50) - 49
     # The cell of the centre counts as if the disc lay in its middle, half a cell wider.
-    column, row = (2 * math.floor((v * NM + 50 * NM) / (2 * NM)) - 49 for v in (x, y))
+    # Floor division, as the book does it: a rounded quotient can lie one cell farther.
+    column, row = (2 * int((v * NM + 50 * NM) // (2 * NM)) - 49 for v in (x, y))
     away = np.hypot(cells[None, :] - column, cells[:, None] - row)
     expected = (away <= size / 2 + 1 + 1e-9).mean(), (away <= size / 2 + 1 - 1e-9).mean()
     assert expected[1] <= book.touched_share() <= expected[0]
