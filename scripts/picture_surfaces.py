@@ -18,8 +18,8 @@ import numpy as np
 from drivers import Frame, ScanSettings, TunnellingPoint
 from drivers.sample_map import level
 from drivers.scan import Image
-from sim.preset import load_preset
-from sim.tip import Apex, Tip
+from sim.presets.preset import load_preset
+from sim.tips.tip import Apex, Tip
 from sim.world import World
 
 ROOT = Path(__file__).resolve().parent.parent

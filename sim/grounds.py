@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from sim.kernels import Doubles
-from sim.relief import Corners, Tile
+from sim.scans.kernels import Doubles
+from sim.surfaces.relief import Corners, Tile
 from sim.surfaces.view import View
 
 #: Grounds that are kept: the frame, the patch below the tip, and one more place.

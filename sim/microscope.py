@@ -12,7 +12,7 @@ from drivers.microscope import Capability, MicroscopeState
 from drivers.outcome import Outcome
 from drivers.registry import Address
 from drivers.scan import ScanLine, ScanSettings
-from sim.preset import load_preset
+from sim.presets.preset import load_preset
 from sim.world import World
 
 OPTIONS = ("clock", "seed", "time_scale")

@@ -7,19 +7,19 @@ import numpy as np
 from drivers.actions import TunnellingPoint
 from drivers.errors import CommandFailed, ContactLost
 from drivers.microscope import Feedback, MicroscopeState
-from sim.conditioning import Conditioning
-from sim.dragging import drag
-from sim.electronics import Electronics
-from sim.imaging import NM
-from sim.junction import Junction
-from sim.latents import Latents
-from sim.law import Change
-from sim.motion import Motion
-from sim.noise import NoiseLevels
-from sim.preset import Preset
+from sim.presets.preset import Preset
 from sim.sample import Sample
-from sim.spectral_judge import SpectralJudge
-from sim.tip import Tip, draw_bad
+from sim.scans.imaging import NM
+from sim.scans.junction import Junction
+from sim.scans.motion import Motion
+from sim.scans.noise import NoiseLevels
+from sim.spectra.electronics import Electronics
+from sim.spectra.judge import SpectralJudge
+from sim.tips.conditioning import Conditioning
+from sim.tips.dragging import drag
+from sim.tips.latents import Latents
+from sim.tips.law import Change
+from sim.tips.tip import Tip, draw_bad
 from sim.traces import Recorder
 
 PM = 1e-12

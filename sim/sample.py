@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.grounds import Ground, Grounds, Pile
-from sim.kernels import Doubles
-from sim.preset import Preset
-from sim.relief import Corners, Tile, direction, draw_bumps
+from sim.presets.preset import Preset
+from sim.scans.kernels import Doubles
 from sim.surfaces.cells import adatom_cell, dimer_cell, lattice_cell
 from sim.surfaces.crystal import Crystal
 from sim.surfaces.herringbone import Herringbone
+from sim.surfaces.relief import Corners, Tile, direction, draw_bumps
 from sim.surfaces.scattered import adatom_bumps, molecule_bumps
 from sim.surfaces.strewn import Strewn
 from sim.surfaces.terraces import Terraces

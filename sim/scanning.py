@@ -11,10 +11,10 @@ import numpy as np
 from drivers.errors import CommandFailed
 from drivers.microscope import Feedback
 from drivers.scan import Scan, ScanLine, ScanSettings
-from sim.imaging import NM, Raster
-from sim.kernels import Doubles, Floats
 from sim.rig import Rig
-from sim.signal_chain import STATE
+from sim.scans.imaging import NM, Raster
+from sim.scans.kernels import Doubles, Floats
+from sim.scans.signal_chain import STATE
 
 # Lines rendered at once while somebody listens: more are faster, and lost if the tip changes.
 AHEAD = 16

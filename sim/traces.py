@@ -14,9 +14,9 @@ from itertools import accumulate
 import numpy as np
 
 from drivers.outcome import Trace
-from sim.kernels import Doubles
-from sim.preset import Preset
-from sim.tip import Tip
+from sim.presets.preset import Preset
+from sim.scans.kernels import Doubles
+from sim.tips.tip import Tip
 
 #: Recorded before and after a pulse.
 LEAD_S = 0.02

@@ -16,10 +16,10 @@ from drivers.actions import Action
 from drivers.microscope import Feedback
 from drivers.outcome import Outcome, Trace
 from drivers.spectrum import Spectrum, SpectrumSettings
-from sim.imaging import NM
 from sim.performing import perform
 from sim.scanning import Scanner
-from sim.sweeps import Amplifier, Held, check, point_s, sweep
+from sim.scans.imaging import NM
+from sim.spectra.sweeps import Amplifier, Held, check, point_s, sweep
 from sim.traces import PulseShape, Ramp
 
 

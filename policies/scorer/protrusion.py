@@ -1,7 +1,7 @@
 """What sticks out of a scan, laid over each other: adatoms show the apex that images them.
 
 In the exponential domain a topograph is the surface under a sum over the apexes of the tip, each
-weighted by exp(-2 kappa gap) (the closed form that ``sim.contour`` renders). A single adatom is as
+weighted by exp(-2 kappa gap) (the closed form of ``sim.scans.contour``). A single adatom is as
 good as a point there, so its picture is the tip itself: a second apex stands beside it with its
 own weight, 3.7 % at a gap of 0.15 nm, however high the adatom is. Neighbours that only one adatom
 has fall out of the median, and still more of them out of the lower quartile.

@@ -18,8 +18,8 @@ from drivers.scan import Direction, Frame, Scan, ScanLine, ScanSettings
 from policies.report import TipState
 from policies.scorer.preprocess import ScorerInput, prepare
 from policies.training.tips import draw_tips
-from sim.preset import Preset, load_preset
-from sim.tip import Tip
+from sim.presets.preset import Preset, load_preset
+from sim.tips.tip import Tip
 from sim.world import World
 
 CHUNK = 512

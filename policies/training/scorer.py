@@ -23,7 +23,7 @@ from policies.scorer.weights import FAMILIAR, Manifest, write_weights
 from policies.training.checkpoint import Checkpoint
 from policies.training.reporting import reporting
 from policies.training.scans import CHUNK, Examples, generate
-from sim.preset import load_preset
+from sim.presets.preset import load_preset
 
 PRESET = "au111"
 BATCH = 64

@@ -8,10 +8,10 @@ from itertools import repeat
 
 import numpy as np
 
-from sim.conditioning import Conditioning
-from sim.latents import Latents
-from sim.preset import Preset
-from sim.tip import Tip, draw_bad, draw_first
+from sim.presets.preset import Preset
+from sim.tips.conditioning import Conditioning
+from sim.tips.latents import Latents
+from sim.tips.tip import Tip, draw_bad, draw_first
 
 #: Share of the tips that are as found, before any repair.
 AS_FOUND = 0.2

@@ -17,16 +17,16 @@ import numpy as np
 
 from drivers.actions import TunnellingPoint
 from drivers.scan import Frame, ScanSettings
-from sim.contour import Contour
-from sim.imaging import Raster, Scene
-from sim.kernels import Doubles
-from sim.latents import Latents
-from sim.motion import Motion
-from sim.noise import NoiseLevels
-from sim.preset import Preset, load_preset
-from sim.relief import Tile
+from sim.presets.preset import Preset, load_preset
 from sim.sample import Box, Sample
-from sim.tip import Tip, draw_first
+from sim.scans.contour import Contour
+from sim.scans.imaging import Raster, Scene
+from sim.scans.kernels import Doubles
+from sim.scans.motion import Motion
+from sim.scans.noise import NoiseLevels
+from sim.surfaces.relief import Tile
+from sim.tips.latents import Latents
+from sim.tips.tip import Tip, draw_first
 from sim.world import World
 
 SURFACE = "au111"

@@ -10,8 +10,8 @@ import numpy as np
 from drivers.scan import Scan, ScanSettings
 from sim.dataset.kinds import draw_kind
 from sim.dataset.settings import DatasetSettings
-from sim.tip import Tip
-from sim.tip_blocks import Good
+from sim.tips.blocks import Good
+from sim.tips.tip import Tip
 from sim.world import World
 
 NM = 1e-9

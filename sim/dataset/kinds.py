@@ -6,9 +6,9 @@ from enum import StrEnum
 
 import numpy as np
 
-from sim.latents import Latents
-from sim.preset import Preset
-from sim.tip import Apex, Termination, Tip, bounded_radius, draw_apexes, draw_first, terminated
+from sim.presets.preset import Preset
+from sim.tips.latents import Latents
+from sim.tips.tip import Apex, Termination, Tip, bounded_radius, draw_apexes, draw_first, terminated
 
 
 class TipKind(StrEnum):

@@ -11,7 +11,7 @@ from drivers.actions import TunnellingPoint
 from drivers.errors import ConfigError
 from drivers.scan import Frame, ScanSettings
 from sim.dataset.kinds import TipKind
-from sim.preset import Preset, load_preset
+from sim.presets.preset import Preset, load_preset
 
 Format = Literal["sxm", "gsf", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -20,7 +20,7 @@ from drivers.actions import (
 from drivers.envelope import Limits
 from drivers.sample_map import spoiled_diameter_m
 from sim.environments.config import Catalogue
-from sim.instrument import Controller
+from sim.presets.instrument import Controller
 
 NM = 1e-9
 PM = 1e-12

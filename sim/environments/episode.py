@@ -19,7 +19,7 @@ from sim.environments.memory import INFO, NUMBERS, Bools, Memory, within
 from sim.environments.place import Place
 from sim.environments.setup import Setup, travel
 from sim.environments.worlds import episode_preset
-from sim.kernels import Floats
+from sim.scans.kernels import Floats
 from sim.world import World
 
 #: What chance is drawn for: the action itself, and the scan after it.

@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from drivers.sample_map import PATCH_M
-from sim.kernels import Doubles, Floats, f32, i32
+from sim.scans.kernels import Doubles, Floats, f32, i32
 
 PATCH_NM = PATCH_M * 1e9
 #: Heights beyond this are the walls of craters; a picture shows them as this high (nm).

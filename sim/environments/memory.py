@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sim.environments.catalogue import Kind
 from sim.environments.config import EnvironmentConfig
 from sim.environments.ground import TALLEST_NM
-from sim.kernels import Doubles, Floats
+from sim.scans.kernels import Doubles, Floats
 
 Bools = NDArray[np.bool_]
 Whole = NDArray[np.int64]

@@ -8,7 +8,7 @@ from drivers.sample_map import CELL_M, SampleMap, Site
 from drivers.scan import ScanSettings
 from sim.environments.catalogue import NM, PM
 from sim.environments.ground import clearest, patch_points
-from sim.kernels import Doubles, Floats
+from sim.scans.kernels import Doubles, Floats
 
 
 class Place:

@@ -19,8 +19,8 @@ from sim.environments.catalogue import NM, PM, Choice, Kind, choices, tunnelling
 from sim.environments.config import EnvironmentConfig
 from sim.environments.memory import Bools
 from sim.environments.worlds import WORLDS, Worlds
-from sim.kernels import Doubles, Floats
-from sim.preset import Preset, load_preset
+from sim.presets.preset import Preset, load_preset
+from sim.scans.kernels import Doubles, Floats
 
 #: Share of the piezo range that is used; at its very edge frames may be refused.
 USABLE = 0.95

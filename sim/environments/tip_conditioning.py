@@ -23,8 +23,8 @@ from sim.environments.memory import (
 )
 from sim.environments.setup import StopRule, prepare
 from sim.environments.worlds import Worlds
-from sim.kernels import Floats
-from sim.preset import Preset
+from sim.presets.preset import Preset
+from sim.scans.kernels import Floats
 
 Observation = dict[str, Floats]
 Info = dict[str, Any]

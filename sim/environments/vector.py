@@ -28,8 +28,8 @@ from sim.environments.tip_conditioning import (
     episode_number,
 )
 from sim.environments.worlds import Worlds
-from sim.kernels import Doubles
-from sim.preset import Preset
+from sim.presets.preset import Preset
+from sim.scans.kernels import Doubles
 
 
 class VectorTipConditioning(VectorEnv[Observation, np.ndarray, np.ndarray]):

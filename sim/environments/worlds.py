@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from sim.blocks import Block, Spread
-from sim.preset import Preset
+from sim.presets.blocks import Block, Spread
+from sim.presets.preset import Preset
 
 Worlds = Literal["nominal", "randomised", "shifted"]
 WORLDS: tuple[Worlds, ...] = ("nominal", "randomised", "shifted")

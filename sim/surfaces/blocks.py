@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from sim.blocks import Block, Frozen, NotNegative, Positive, Probability, Spread
+from sim.presets.blocks import Block, Frozen, NotNegative, Positive, Probability, Spread
 
 
 def _even(spread: Spread) -> Spread:

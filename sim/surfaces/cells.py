@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.kernels import Doubles
+from sim.scans.kernels import Doubles
 from sim.surfaces.blocks import AdatomCell, Dimers, Lattice, Spot
 
 #: Points of a cell along each lattice vector: 0.04 nm apart in the largest one.

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numba import njit
 
-from sim.kernels import ONE, Doubles, Floats, f32
-from sim.relief import Tile, cell_uniform
+from sim.scans.kernels import ONE, Doubles, Floats, f32
 from sim.surfaces.blocks import Periodic
 from sim.surfaces.cells import POINTS, Cell
+from sim.surfaces.relief import Tile, cell_uniform
 from sim.surfaces.scattered import places, spot_bumps
 from sim.surfaces.terraces import Staircase
 from sim.surfaces.view import View

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from sim.kernels import Doubles, Floats
-from sim.relief import Tile, direction, draw_herringbone
+from sim.scans.kernels import Doubles, Floats
 from sim.surfaces.blocks import Reconstruction
+from sim.surfaces.relief import Tile, direction, draw_herringbone
 
 
 class Herringbone:

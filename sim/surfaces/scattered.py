@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from sim.blocks import Spread
-from sim.kernels import Doubles
-from sim.relief import SLOT, Corners, scatter
+from sim.presets.blocks import Spread
+from sim.scans.kernels import Doubles
 from sim.surfaces.blocks import Adatoms, Spot
+from sim.surfaces.relief import SLOT, Corners, scatter
 
 #: Size of the cells that things are scattered in.
 SCATTER_CELL_NM = 8.0

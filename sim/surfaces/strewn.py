@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sim.kernels import Doubles
-from sim.relief import Corners
+from sim.scans.kernels import Doubles
+from sim.surfaces.relief import Corners
 
 #: Columns of a row for ``draw_bumps``.
 COLUMNS = 7

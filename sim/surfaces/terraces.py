@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.kernels import Doubles
-from sim.relief import Corners, Tile, cell_uniform, draw_terraces
+from sim.scans.kernels import Doubles
 from sim.surfaces.blocks import Steps
+from sim.surfaces.relief import Corners, Tile, cell_uniform, draw_terraces
 
 
 @dataclass(frozen=True, slots=True)

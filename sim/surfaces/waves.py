@@ -14,10 +14,10 @@ import numpy as np
 from numba import njit
 from scipy.special import j0
 
-from sim.kernels import Doubles, Floats, f32
-from sim.relief import NODE, Tile, edge_nodes
-from sim.spectral import SurfaceState
+from sim.scans.kernels import Doubles, Floats, f32
+from sim.spectra.spectral import SurfaceState
 from sim.surfaces.blocks import Waves
+from sim.surfaces.relief import NODE, Tile, edge_nodes
 from sim.surfaces.terraces import Staircase
 from sim.surfaces.view import View
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from drivers import Frame, Indentation, Outcome, ScanSettings, Trace, TunnellingPoint
 from policies.conditioner.contact import QUANTUM_S, contact_depth_m
-from sim.preset import load_preset
+from sim.presets.preset import load_preset
 from sim.world import World
 
 AT = TunnellingPoint(bias_v=0.5, setpoint_a=50e-12)

@@ -17,7 +17,7 @@ from policies.training import scans, scorer
 from policies.training.scans import Examples
 from policies.training.scorer import train
 from policies.training.tips import draw_tips
-from sim.preset import load_preset
+from sim.presets.preset import load_preset
 
 
 @pytest.fixture(scope="module")

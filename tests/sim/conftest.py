@@ -8,7 +8,7 @@ import pytest
 
 from drivers.actions import TunnellingPoint
 from drivers.scan import Frame, ScanSettings
-from sim.preset import Preset, load_preset
+from sim.presets.preset import Preset, load_preset
 
 AT = TunnellingPoint(bias_v=0.1, setpoint_a=100e-12)
 Settings = Callable[..., ScanSettings]

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.conditioning import Conditioning
-from sim.latents import Latents
-from sim.preset import Preset, load_preset
-from sim.tip import Apex, Termination, Tip, draw_bad, steadied, terminated
+from sim.presets.preset import Preset, load_preset
+from sim.tips.conditioning import Conditioning
+from sim.tips.latents import Latents
+from sim.tips.tip import Apex, Termination, Tip, draw_bad, steadied, terminated
 
 LATENTS = Latents(
     pulse_threshold_v=4.0,

@@ -25,8 +25,8 @@ from sim.dataset.example import describe
 from sim.dataset.kinds import TipKind, draw_kind
 from sim.dataset.run import make_dataset
 from sim.dataset.settings import DatasetSettings
-from sim.preset import load_preset
-from sim.tip import Apex, Tip
+from sim.presets.preset import load_preset
+from sim.tips.tip import Apex, Tip
 
 SMALL = DatasetSettings("au111", TipKind.ANY, seed=3, pixels=16, size_nm=8.0)
 #: Ended from outside, it leaves whatever it was doing.

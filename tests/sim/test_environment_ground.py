@@ -11,7 +11,7 @@ from drivers.sample_map import RELIEF_M, clear_site
 from drivers.scan import Scan, ScanSettings
 from sim.environments.ground import clearest, flatten, median, patch_points
 from sim.environments.place import Place
-from sim.preset import Preset
+from sim.presets.preset import Preset
 from sim.world import World
 from tests.sim.conftest import Settings
 

@@ -7,8 +7,8 @@ import pytest
 
 from drivers.actions import Indentation
 from drivers.errors import ContactLost
-from sim.preset import Preset
-from sim.tip import Tip
+from sim.presets.preset import Preset
+from sim.tips.tip import Tip
 from sim.world import World
 from tests.sim.conftest import AT, Settings, changed
 

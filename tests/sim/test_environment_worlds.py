@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.blocks import Spread
 from sim.environments.worlds import VARIED, changed_law, episode_preset
-from sim.latents import Latents
-from sim.preset import Preset
+from sim.presets.blocks import Spread
+from sim.presets.preset import Preset
+from sim.tips.latents import Latents
 from sim.world import World
 
 LAWS = st.sampled_from(["uniform", "log_uniform", "normal", "log_normal"])

@@ -9,12 +9,12 @@ import pytest
 
 from drivers.actions import Indentation, Pulse
 from drivers.errors import CommandFailed
-from sim import feedback
-from sim.feedback import SwingingLoop, loop_step, swinging
-from sim.instrument import Controller
-from sim.preset import Preset, load_preset
-from sim.signal_chain import STATE, follow, swing
-from sim.tip import Tip
+from sim.presets.instrument import Controller
+from sim.presets.preset import Preset, load_preset
+from sim.scans import feedback
+from sim.scans.feedback import SwingingLoop, loop_step, swinging
+from sim.scans.signal_chain import STATE, follow, swing
+from sim.tips.tip import Tip
 from sim.world import World
 from tests.sim.conftest import AT, Settings
 

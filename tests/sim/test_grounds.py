@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sim.grounds import Grounds
-from sim.preset import Preset, known_presets, load_preset
+from sim.presets.preset import Preset, known_presets, load_preset
 from sim.sample import Box, Bump, Sample
 from sim.surfaces.view import View
 

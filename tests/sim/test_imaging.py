@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from sim.contour import Contour
-from sim.feedback import loop_step
-from sim.preset import Preset
+from sim.presets.preset import Preset
 from sim.sample import Box, Bump, Sample
-from sim.signal_chain import follow
-from sim.tip import Apex, Flicker, Termination, Tip, terminated
+from sim.scans.contour import Contour
+from sim.scans.feedback import loop_step
+from sim.scans.signal_chain import follow
+from sim.tips.tip import Apex, Flicker, Termination, Tip, terminated
 from sim.world import World
 from tests.sim.conftest import Settings, changed
 

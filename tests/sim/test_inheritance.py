@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import sim.preset
+import sim.presets.preset
 from drivers.errors import ConfigError
-from sim.preset import Preset, known_presets, load_preset
+from sim.presets.preset import Preset, known_presets, load_preset
 
 Write = Callable[[str], Preset]
 SOURCE = "provenance = { '*' = 'assumed: x' }\n"
@@ -27,7 +27,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Load a preset ``odd`` with the given text from a folder that has gold as well."""
     shipped = files("sim") / "presets" / "au111.toml"
     (tmp_path / "au111.toml").write_text(shipped.read_text(encoding="utf-8"))
-    monkeypatch.setattr(sim.preset, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(sim.presets.preset, "_folder", lambda: tmp_path)
 
     def load(text: str) -> Preset:
         load_preset.cache_clear()

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sim.electronics import Electronics
-from sim.junction import Junction
-from sim.motion import Motion
-from sim.preset import Preset
+from sim.presets.preset import Preset
 from sim.sample import Bump, Sample
-from sim.tip import Tip
+from sim.scans.junction import Junction
+from sim.scans.motion import Motion
+from sim.spectra.electronics import Electronics
+from sim.tips.tip import Tip
 
 HERE = (3.0, -2.0, 0.0, 0.5)
 

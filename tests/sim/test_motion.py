@@ -8,11 +8,11 @@ import pytest
 from drivers.actions import Approach, CoarseMove
 from drivers.errors import ApproachFailed
 from drivers.microscope import Feedback
-from sim.blocks import Spread
-from sim.instrument import Bending, Trouble
-from sim.preset import Preset
+from sim.presets.blocks import Spread
+from sim.presets.instrument import Bending, Trouble
+from sim.presets.preset import Preset
 from sim.sample import Bump
-from sim.tip import Tip
+from sim.tips.tip import Tip
 from sim.world import World
 from tests.sim.conftest import AT, Settings, changed
 

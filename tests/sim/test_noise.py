@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.blocks import Spread
-from sim.events import Events, Jump, RingDown
-from sim.instrument import Jumps, Mains, Pink, Rattle
-from sim.noise import NoiseLevels
-from sim.preset import Preset, load_preset
-from sim.signal_chain import strike, swell
-from sim.tip import Tip
+from sim.presets.blocks import Spread
+from sim.presets.instrument import Jumps, Mains, Pink, Rattle
+from sim.presets.preset import Preset, load_preset
+from sim.scans.events import Events, Jump, RingDown
+from sim.scans.noise import NoiseLevels
+from sim.scans.signal_chain import strike, swell
+from sim.tips.tip import Tip
 from sim.world import World
 from tests.sim.conftest import Settings, changed
 

@@ -20,7 +20,7 @@ from sim.benches.realism.features import describe, line_noise, table
 from sim.benches.realism.photograph import SIDE, flattened, photograph, shrunk
 from sim.benches.realism.real import Tile, hsi_pictures, tiles
 from sim.benches.realism.simulated import cu_simulated, hsi_simulated, white_noise
-from sim.preset import known_presets
+from sim.presets.preset import known_presets
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(

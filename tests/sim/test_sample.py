@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.preset import Preset, load_preset
+from sim.presets.preset import Preset, load_preset
 from sim.sample import Box, Bump, Sample
 from sim.surfaces.view import IDEAL
 from tests.sim.conftest import changed

@@ -14,7 +14,7 @@ from drivers.microscope import Capability, Feedback, KnowsTruth, Microscope
 from drivers.registry import Address
 from drivers.scan import ScanSettings
 from sim.microscope import SimulatedMicroscope, open_simulated
-from sim.preset import Preset
+from sim.presets.preset import Preset
 from sim.world import World
 from tests.sim.conftest import AT, Settings
 

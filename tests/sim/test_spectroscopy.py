@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from sim.electronics import draw_states
-from sim.preset import Preset, known_presets, load_preset
-from sim.spectral import Gap, SampleLevel, SpectrumLaw, SurfaceState
-from sim.spectral_judge import SpectralJudge
-from sim.spectroscopy import PHASES, Barrier, Curve, demodulated
-from sim.tip import Termination, Tip
-from sim.tip_states import Level, TipStates
+from sim.presets.preset import Preset, known_presets, load_preset
+from sim.spectra.electronics import draw_states
+from sim.spectra.judge import SpectralJudge
+from sim.spectra.spectral import Gap, SampleLevel, SpectrumLaw, SurfaceState
+from sim.spectra.spectroscopy import PHASES, Barrier, Curve, demodulated
+from sim.tips.states import Level, TipStates
+from sim.tips.tip import Termination, Tip
 
 SOURCE = {"*": "assumed: for a test"}
 BARRIER = Barrier(4.75, 0.6)

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.actions import TunnellingPoint
-from sim.contour import Contour
-from sim.preset import Preset, known_presets, load_preset
-from sim.relief import Tile
+from sim.presets.preset import Preset, known_presets, load_preset
 from sim.sample import Box, Bump, Sample
+from sim.scans.contour import Contour
+from sim.surfaces.relief import Tile
 from sim.surfaces.view import View
-from sim.tip import Apex, Tip
+from sim.tips.tip import Apex, Tip
 from sim.world import World
 from tests.sim.conftest import Settings, changed
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import label, maximum_filter
 
-from sim.preset import load_preset
+from sim.presets.preset import load_preset
 from sim.surfaces.cells import POINTS, adatom_cell
 
 NUMBERS = load_preset("si111_7x7").adatom_cell

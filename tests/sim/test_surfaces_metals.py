@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.contour import Contour
-from sim.preset import Preset, load_preset
+from sim.presets.preset import Preset, load_preset
 from sim.sample import Box, Sample
+from sim.scans.contour import Contour
 from sim.surfaces.view import View
 from sim.surfaces.waves import profiles
-from sim.tip import Tip
+from sim.tips.tip import Tip
 from tests.sim.conftest import changed
 
 COPPER, SILVER = (-0.44, 0.38), (-0.065, 0.40)

@@ -16,9 +16,9 @@ from drivers.errors import CommandFailed, ContactLost
 from drivers.microscope import Feedback
 from drivers.scan import Scan
 from drivers.spectrum import SpectrumSettings
-from sim.preset import Preset, known_presets, load_preset
-from sim.tip import Flicker, Tip
-from sim.tip_states import Level, TipStates
+from sim.presets.preset import Preset, known_presets, load_preset
+from sim.tips.states import Level, TipStates
+from sim.tips.tip import Flicker, Tip
 from sim.world import World
 from tests.sim.conftest import AT, Settings, changed
 

@@ -9,10 +9,19 @@ import pytest
 from pydantic import ValidationError
 
 from drivers.errors import ConfigError
-from sim.blocks import Spread
-from sim.preset import Preset, load_preset
-from sim.tip import Apex, Termination, Tip, draw_apexes, draw_bad, draw_first, steadied, terminated
-from sim.tip_blocks import Good
+from sim.presets.blocks import Spread
+from sim.presets.preset import Preset, load_preset
+from sim.tips.blocks import Good
+from sim.tips.tip import (
+    Apex,
+    Termination,
+    Tip,
+    draw_apexes,
+    draw_bad,
+    draw_first,
+    steadied,
+    terminated,
+)
 from tests.sim.conftest import changed
 
 SHARP = Tip(radius_nm=1.0, apexes=(Apex(1.0, 0.0, 0.3),))

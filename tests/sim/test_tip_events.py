@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from drivers.actions import TunnellingPoint
-from sim.preset import Preset, load_preset
+from sim.presets.preset import Preset, load_preset
 from sim.sample import Bump, Sample
 from sim.surfaces.strewn import Strewn
-from sim.tip import Apex, Tip
+from sim.tips.tip import Apex, Tip
 from sim.world import World
 from tests.sim.conftest import AT, Settings, changed
 

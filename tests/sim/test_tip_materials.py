@@ -8,9 +8,9 @@ import pytest
 from drivers.envelope import Limits
 from drivers.errors import ConfigError
 from sim.environments.setup import prepare
-from sim.latents import Latents
-from sim.preset import Preset, known_presets, known_tips, load_preset
-from sim.tip import Tip, draw_first
+from sim.presets.preset import Preset, known_presets, known_tips, load_preset
+from sim.tips.latents import Latents
+from sim.tips.tip import Tip, draw_first
 from sim.world import World
 from tests.sim.conftest import changed
 

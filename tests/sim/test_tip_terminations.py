@@ -11,12 +11,12 @@ import pytest
 from drivers.actions import TunnellingPoint
 from drivers.errors import ConfigError
 from drivers.scan import ScanSettings
-from sim.conditioning import Conditioning
-from sim.contour import Contour
-from sim.latents import Latents
-from sim.preset import Preset, load_preset
+from sim.presets.preset import Preset, load_preset
 from sim.sample import Box, Sample
-from sim.tip import Apex, Termination, Tip, draw_first, terminated
+from sim.scans.contour import Contour
+from sim.tips.conditioning import Conditioning
+from sim.tips.latents import Latents
+from sim.tips.tip import Apex, Termination, Tip, draw_first, terminated
 from sim.world import World
 from tests.sim.conftest import changed
 

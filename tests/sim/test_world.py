@@ -14,9 +14,9 @@ from drivers.actions import Approach, CoarseMove, Indentation, MoveTo, Pulse, Re
 from drivers.errors import ApproachFailed, CommandFailed, ContactLost, InstrumentError
 from drivers.microscope import Feedback
 from drivers.scan import Scan, ScanSettings
-from sim.preset import Preset, load_preset
+from sim.presets.preset import Preset, load_preset
 from sim.sample import Bump
-from sim.tip import Apex, Tip
+from sim.tips.tip import Apex, Tip
 from sim.world import World
 from tests.sim.conftest import AT, Settings, changed
 

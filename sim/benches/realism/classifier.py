@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from sim.kernels import Doubles
+from sim.scans.kernels import Doubles
 
 FOLDS = 5
 #: Penalty on the weights per picture.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.benches.realism.photograph import Photo
-from sim.kernels import Doubles
+from sim.scans.kernels import Doubles
 
 #: Edges of the bands of spatial frequency (cycles per pixel).
 BANDS = np.geomspace(1 / 64, 0.5, 9)

@@ -12,7 +12,7 @@ from drivers.scan import Image
 from sim.benches.realism.features import MEDIAN, line_noise
 from sim.benches.realism.photograph import flattened
 from sim.benches.realism.real import Tile
-from sim.kernels import Doubles
+from sim.scans.kernels import Doubles
 
 PM, NM = 1e-12, 1e-9
 #: Farthest lag that is looked for, as a share of the line.

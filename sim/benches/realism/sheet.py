@@ -15,7 +15,7 @@ from matplotlib.ticker import NullFormatter
 from drivers.formats.atomic import write_atomically
 from sim.benches.realism.features import BANDS, spectrum
 from sim.benches.realism.photograph import Photo
-from sim.kernels import Doubles
+from sim.scans.kernels import Doubles
 
 REAL, SIMULATED = "#20567a", "#c8762b"
 ACROSS, DOWN = 6, 6

@@ -12,7 +12,7 @@ from drivers.scan import Frame, Image, Scan, ScanSettings
 from sim.benches.realism.photograph import photograph, shrunk
 from sim.benches.realism.real import Picture, Tile
 from sim.dataset.kinds import TipKind, draw_kind
-from sim.preset import Preset, load_preset
+from sim.presets.preset import Preset, load_preset
 from sim.world import World
 
 SEED = 40_000

@@ -12,7 +12,7 @@ from types import FrameType
 
 from drivers import Frame, ScanSettings, TunnellingPoint
 from drivers.nanonis.options import LOGGER_OFFSET
-from sim.preset import load_preset
+from sim.presets.preset import load_preset
 from sim.servers.nanonis.controller import Controller
 from sim.servers.nanonis.server import PORTS, Server
 from sim.world import World

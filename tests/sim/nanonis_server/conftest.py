@@ -12,7 +12,7 @@ from drivers.errors import CommandFailed
 from drivers.nanonis import codes
 from drivers.nanonis.codec import HEADER_SIZE, Header, decode_reply
 from drivers.nanonis.commands import RELEASES
-from sim.preset import load_preset
+from sim.presets.preset import load_preset
 from sim.servers.nanonis.controller import Controller
 from sim.servers.nanonis.extra import layout_of
 from sim.world import World

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from drivers.clock import VirtualClock
-from sim.preset import load_preset
+from sim.presets.preset import load_preset
 from sim.servers.nanonis.instrument import Instrument
 from sim.world import World
 

@@ -12,7 +12,7 @@ from drivers import Frame, Scan, ScanSettings, TunnellingPoint
 from drivers.errors import CommandFailed
 from drivers.formats import read_sxm
 from drivers.nanonis import codes
-from sim.preset import load_preset
+from sim.presets.preset import load_preset
 from sim.world import World
 from tests.sim.nanonis_server.conftest import Bench
 

@@ -24,7 +24,7 @@ from drivers.nanonis.commands import lookup
 from drivers.nanonis.logger import LogParser
 from drivers.nanonis.options import LOGGER_OFFSET
 from sim.cli import serve
-from sim.preset import load_preset
+from sim.presets.preset import load_preset
 from sim.servers.nanonis.controller import Controller
 from sim.servers.nanonis.server import Server
 from sim.world import World

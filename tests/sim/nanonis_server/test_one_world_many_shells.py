@@ -24,7 +24,7 @@ from drivers import (
 from drivers.nanonis.commands import RELEASES
 from drivers.nanonis.microscope import open_nanonis
 from sim.microscope import SimulatedMicroscope
-from sim.preset import load_preset
+from sim.presets.preset import load_preset
 from sim.servers.nanonis.controller import Controller
 from sim.servers.nanonis.server import Server
 from sim.world import World

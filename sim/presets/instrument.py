@@ -12,7 +12,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from scipy.constants import Boltzmann, elementary_charge
 
-from sim.blocks import Block, NotNegative, Positive, Probability, Spread
+from sim.presets.blocks import Block, NotNegative, Positive, Probability, Spread
 
 #: Temperature of a preamplifier's feedback resistor (K), whatever that of the microscope.
 ROOM_K = 300.0

@@ -9,9 +9,9 @@ from enum import StrEnum
 import numpy as np
 
 from drivers.errors import ConfigError
-from sim.preset import Preset
-from sim.tip_blocks import CarbonMonoxide, Good, LargeMolecule
-from sim.tip_states import TipStates
+from sim.presets.preset import Preset
+from sim.tips.blocks import CarbonMonoxide, Good, LargeMolecule
+from sim.tips.states import TipStates
 
 
 class Termination(StrEnum):

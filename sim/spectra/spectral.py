@@ -10,7 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from sim.blocks import Block, NotNegative, Positive, Probability, Spread
+from sim.presets.blocks import Block, NotNegative, Positive, Probability, Spread
 
 Negative = Annotated[float, Field(lt=0, allow_inf_nan=False)]
 

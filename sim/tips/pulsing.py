@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from sim.law import Change, Law, logistic
 from sim.sample import Bump
-from sim.tip import Termination, Tip, bounded_radius
+from sim.tips.law import Change, Law, logistic
+from sim.tips.tip import Termination, Tip, bounded_radius
 
 
 class Pulsing(Law):

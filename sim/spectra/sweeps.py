@@ -11,13 +11,13 @@ from scipy.constants import elementary_charge
 
 from drivers.errors import CommandFailed
 from drivers.spectrum import SpectrumSettings
-from sim.instrument import Controller
-from sim.kernels import Doubles
-from sim.noise import NoiseLevels
-from sim.preset import Preset
-from sim.spectral import SpectrumLaw
-from sim.spectroscopy import Barrier, Curve, demodulated
-from sim.tip import Flicker, Tip
+from sim.presets.instrument import Controller
+from sim.presets.preset import Preset
+from sim.scans.kernels import Doubles
+from sim.scans.noise import NoiseLevels
+from sim.spectra.spectral import SpectrumLaw
+from sim.spectra.spectroscopy import Barrier, Curve, demodulated
+from sim.tips.tip import Flicker, Tip
 
 
 @dataclass(frozen=True, slots=True)

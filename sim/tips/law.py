@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from sim.latents import Latents
-from sim.preset import Preset
+from sim.presets.preset import Preset
 from sim.sample import Bump
-from sim.tip import Apex, Termination, Tip, draw_apexes, steadied, terminated
+from sim.tips.latents import Latents
+from sim.tips.tip import Apex, Termination, Tip, draw_apexes, steadied, terminated
 
 #: What became of a molecule below the tip: it is on the tip now, or the tip's is there now.
 Transfer = Literal["taken", "left"]

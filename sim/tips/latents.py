@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.preset import Preset
+from sim.presets.preset import Preset
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from sim.kernels import DEEPEST, ONE, Doubles, Floats, f32, fast_exp, hash32, u32
+from sim.scans.kernels import DEEPEST, ONE, Doubles, Floats, f32, fast_exp, hash32, u32
 
 # Slow fields (meander, wander) are computed at every NODE-th point and drawn straight in between.
 NODE = 16

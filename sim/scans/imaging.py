@@ -11,16 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from drivers.scan import ScanSettings
-from sim.contour import Contour
-from sim.feedback import loop_step, swing, swinging
-from sim.kernels import GOLDEN, Doubles, Floats
-from sim.motion import Motion
-from sim.noise import NoiseLevels
-from sim.preset import Preset
-from sim.rendering import Chain, Course, Optics, render_lines
+from sim.presets.preset import Preset
 from sim.sample import Box, Sample
-from sim.signal_chain import STATE
-from sim.tip import Tip
+from sim.scans.contour import Contour
+from sim.scans.feedback import loop_step, swing, swinging
+from sim.scans.kernels import GOLDEN, Doubles, Floats
+from sim.scans.motion import Motion
+from sim.scans.noise import NoiseLevels
+from sim.scans.rendering import Chain, Course, Optics, render_lines
+from sim.scans.signal_chain import STATE
+from sim.tips.tip import Tip
 
 NM = 1e-9
 

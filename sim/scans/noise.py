@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from sim.events import NOTHING, Events, Jump, RingDown
-from sim.feedback import SwingingLoop
-from sim.kernels import Doubles, Floats
-from sim.preset import Preset
-from sim.signal_chain import Disturbances
+from sim.presets.preset import Preset
+from sim.scans.events import NOTHING, Events, Jump, RingDown
+from sim.scans.feedback import SwingingLoop
+from sim.scans.kernels import Doubles, Floats
+from sim.scans.signal_chain import Disturbances
 
 #: Harmonics of the mains that are heard.
 HARMONICS = (1, 2, 3)

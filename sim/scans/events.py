@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from sim.instrument import Jumps, Rattle
-from sim.kernels import Doubles
+from sim.presets.instrument import Jumps, Rattle
+from sim.scans.kernels import Doubles
 
 #: Length of the stretches that events are drawn for; none is seen for longer (s).
 STRETCH_S = 64.0
@@ -20,7 +20,7 @@ STRETCH_S = 64.0
 OVER = 5.0
 #: Stretches that are kept.
 KEPT = 32
-#: No events, in the form of ``sim.signal_chain.strike``.
+#: No events, in the form of ``sim.scans.signal_chain.strike``.
 NOTHING: Doubles = np.empty((0, 6))
 
 Row = tuple[float, float, float, float, float, float]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.kernels import Doubles
+from sim.scans.kernels import Doubles
 
 
 @dataclass(frozen=True, slots=True)

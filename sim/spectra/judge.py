@@ -6,10 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
-from sim.kernels import Doubles
-from sim.spectral import GoodSpectrum, SpectrumLaw
-from sim.spectroscopy import Barrier, bias_grid, cold_currents
-from sim.tip_states import TipStates
+from sim.scans.kernels import Doubles
+from sim.spectra.spectral import GoodSpectrum, SpectrumLaw
+from sim.spectra.spectroscopy import Barrier, bias_grid, cold_currents
+from sim.tips.states import TipStates
 
 #: Points of the comparison: 5 mV apart in a window of 1 V, as fine as a good lock-in resolves.
 POINTS = 200

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from sim.spectral import TipStatesLaw
-from sim.tip import Tip
-from sim.tip_states import Level, TipStates
+from sim.spectra.spectral import TipStatesLaw
+from sim.tips.states import Level, TipStates
+from sim.tips.tip import Tip
 
 
 class Electronics:

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from sim.kernels import Doubles
-from sim.law import Law
-from sim.tip import Termination, Tip
+from sim.scans.kernels import Doubles
+from sim.tips.law import Law
+from sim.tips.tip import Termination, Tip
 
 
 class Aging(Law):

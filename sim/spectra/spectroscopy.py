@@ -17,9 +17,9 @@ from numba import njit
 from scipy.constants import Boltzmann, elementary_charge
 from scipy.interpolate import CubicSpline
 
-from sim.kernels import Doubles
-from sim.spectral import Gap, SpectrumLaw, SurfaceState
-from sim.tip_states import TipStates, lorentzian
+from sim.scans.kernels import Doubles
+from sim.spectra.spectral import Gap, SpectrumLaw, SurfaceState
+from sim.tips.states import TipStates, lorentzian
 
 #: 2 kappa = 10.25 sqrt(phi / eV) per nm (Binnig and Rohrer, 1982).
 DECAY_PER_NM = 10.25

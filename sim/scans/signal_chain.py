@@ -12,7 +12,17 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from sim.kernels import DEEPEST, GOLDEN, Doubles, Floats, f32, fast_exp, hash32, hash_normal, u32
+from sim.scans.kernels import (
+    DEEPEST,
+    GOLDEN,
+    Doubles,
+    Floats,
+    f32,
+    fast_exp,
+    hash32,
+    hash_normal,
+    u32,
+)
 
 # State of the feedback behind a resonant scanner: see ``swing``.
 SWINGING = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim.sample import Sample
-from sim.tip_blocks import Dragging
+from sim.tips.blocks import Dragging
 
 
 def drag(

@@ -6,8 +6,8 @@ Lett. 71, 213 (1997). Nothing of this happens where the preset has no ``carbon_m
 
 from __future__ import annotations
 
-from sim.law import Law, Transfer, logistic
-from sim.tip import Termination, Tip
+from sim.tips.law import Law, Transfer, logistic
+from sim.tips.tip import Termination, Tip
 
 
 class Monoxide(Law):

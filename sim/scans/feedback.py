@@ -14,9 +14,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from sim.instrument import Controller
-from sim.kernels import Doubles
-from sim.signal_chain import SWINGING, Swing
+from sim.presets.instrument import Controller
+from sim.scans.kernels import Doubles
+from sim.scans.signal_chain import SWINGING, Swing
 
 #: Parts of a sample per period of the resonance, where the error may clip.
 PARTS_PER_PERIOD = 8

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from sim.kernels import Doubles, Floats
-from sim.preset import Preset
+from sim.presets.preset import Preset
+from sim.scans.kernels import Doubles, Floats
 
 X = TypeVar("X", float, Doubles)
 

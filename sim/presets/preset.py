@@ -18,10 +18,10 @@ from typing import Self
 from pydantic import ValidationError, model_validator
 
 from drivers.errors import ConfigError
-from sim.blocks import Block, Frozen, Positive
-from sim.inheritance import Table, resolved
-from sim.instrument import Controller, Landing, Motion, Noise
-from sim.spectral import GoodSpectrum, SpectrumLaw
+from sim.presets.blocks import Block, Frozen, Positive
+from sim.presets.inheritance import Table, resolved
+from sim.presets.instrument import Controller, Landing, Motion, Noise
+from sim.spectra.spectral import GoodSpectrum, SpectrumLaw
 from sim.surfaces.blocks import (
     AdatomCell,
     Adatoms,
@@ -33,7 +33,7 @@ from sim.surfaces.blocks import (
     Steps,
     Waves,
 )
-from sim.tip_blocks import (
+from sim.tips.blocks import (
     Apexes,
     CarbonMonoxide,
     Changes,

@@ -7,12 +7,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from sim.kernels import Doubles, Floats, blur, exponentiate, log_contour
-from sim.preset import Preset
-from sim.relief import imprint
+from sim.presets.preset import Preset
 from sim.sample import Box, Sample
+from sim.scans.kernels import Doubles, Floats, blur, exponentiate, log_contour
+from sim.surfaces.relief import imprint
 from sim.surfaces.view import View
-from sim.tip import Termination, Tip
+from sim.tips.tip import Termination, Tip
 
 X = TypeVar("X", float, Doubles)
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 
-from sim.contour import Contour
-from sim.electronics import Electronics
-from sim.imaging import Scene
-from sim.kernels import Doubles
-from sim.law import Change
-from sim.motion import Motion
-from sim.noise import NoiseLevels
-from sim.preset import Preset
+from sim.presets.preset import Preset
 from sim.sample import Box, Sample
-from sim.tip import Tip
+from sim.scans.contour import Contour
+from sim.scans.imaging import Scene
+from sim.scans.kernels import Doubles
+from sim.scans.motion import Motion
+from sim.scans.noise import NoiseLevels
+from sim.spectra.electronics import Electronics
+from sim.tips.law import Change
+from sim.tips.tip import Tip
 
 #: Half the width of the patch that is kept ready around the tip.
 PATCH_NM = 2.0

@@ -13,15 +13,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from sim.aging import Aging
-from sim.indenting import Indenting
-from sim.kernels import Doubles
-from sim.latents import Latents
-from sim.law import Change, Law
-from sim.monoxide import Monoxide
-from sim.preset import Preset
-from sim.pulsing import Pulsing
-from sim.tip import Termination, Tip
+from sim.presets.preset import Preset
+from sim.scans.kernels import Doubles
+from sim.tips.aging import Aging
+from sim.tips.indenting import Indenting
+from sim.tips.latents import Latents
+from sim.tips.law import Change, Law
+from sim.tips.monoxide import Monoxide
+from sim.tips.pulsing import Pulsing
+from sim.tips.tip import Termination, Tip
 
 
 class Conditioning(Law):

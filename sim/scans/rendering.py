@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from sim.kernels import (
+from sim.scans.kernels import (
     GOLDEN,
     VISIT_SPREAD,
     Doubles,
@@ -21,7 +21,7 @@ from sim.kernels import (
     switch,
     u32,
 )
-from sim.signal_chain import Disturbances, Swing, disturb, follow, strike, swell, swing
+from sim.scans.signal_chain import Disturbances, Swing, disturb, follow, strike, swell, swing
 
 
 @njit(fastmath=True, cache=True, nogil=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from drivers.envelope import Limits
-from sim.blocks import Block, NotNegative, Positive, Probability, Spread
+from sim.presets.blocks import Block, NotNegative, Positive, Probability, Spread
 
 #: What a picture must show before anybody can tell from it what the tip is like.
 Feature = Literal["herringbone", "step", "adatom", "co", "corner_holes", "dimers", "lattice"]

@@ -1,0 +1,1 @@
+"""Presets: the numbers of a surface, a tip and an instrument, each with its provenance."""

@@ -1,0 +1,1 @@
+"""What a scan is made of: the path of the tip, the contour, the feedback loop, noise, events."""

@@ -1,0 +1,1 @@
+"""The tip: its apexes and states, and the hidden law by which actions change them."""
