@@ -25,7 +25,7 @@ class Address:
     Attributes:
         text: the address as given.
         scheme: which driver.
-        name: the part after ``sim:``; empty for network addresses.
+        name: the part after ``sim:``, a name or a path; empty for network addresses.
         host: host of a network address.
         port: port of a network address, or None.
         options: the query, as text; the driver validates it and refuses what it does not know.
@@ -63,7 +63,8 @@ class Address:
         return cls(
             text=text,
             scheme=parts.scheme,
-            name=parts.path.strip("/"),
+            # Without a host it may be the path of a file, whose first slash counts.
+            name=parts.path.strip("/") if parts.netloc else parts.path,
             host=parts.hostname or "",
             port=port,
             options={**(options or {}), **query},

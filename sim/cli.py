@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 Choice = TypeVar("Choice", bound=str)
 
 _PROTOCOLS = ("nanonis",)
+#: What a shell tells of a program that Ctrl-C has ended.
+INTERRUPTED_EXIT = 130
 
 
 def serve(
     protocol: Annotated[str, typer.Option(help="Protocol to speak: nanonis.")] = "nanonis",
-    preset: Annotated[str, typer.Option(help="Simulated surface.")] = "au111",
+    preset: Annotated[str, typer.Option(help="Simulated surface, or a .toml file.")] = "au111",
     seed: Annotated[int, typer.Option(help="Decides surface, tip and every event.")] = 1,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="First of four command ports.")] = DEFAULT_PORT,
@@ -68,15 +70,19 @@ def serve(
 
 
 def simulate(
-    surface: Annotated[str, typer.Option(help="Preset, such as au111.")],
+    surface: Annotated[str, typer.Option(help="Preset, such as au111, or a .toml file.")],
     out: Annotated[Path, typer.Option(help="Folder for the scans; resumed if it holds some.")],
     tip: Annotated[
-        str, typer.Option(help="good, blunt, double, unstable, contaminated or any.")
+        str, typer.Option(help="good, blunt, double, unstable, contaminated, co, molecule or any.")
     ] = "any",
     count: Annotated[int, typer.Option(help="How many scans the folder shall hold.")] = 100,
-    seed: Annotated[int, typer.Option(help="With its index decides everything of a scan.")] = 1,
-    pixels: Annotated[int, typer.Option(help="Points per line, and lines.")] = 128,
-    size_nm: Annotated[float, typer.Option(help="Side of the frame.")] = 24.0,
+    seed: Annotated[int, typer.Option(help="With surface and index decides all of a scan.")] = 1,
+    pixels: Annotated[
+        int | None, typer.Option(help="Points per line, and lines; the surface's usual ones.")
+    ] = None,
+    size_nm: Annotated[
+        float | None, typer.Option(help="Side of the frame; the surface's usual one.")
+    ] = None,
     bias_v: Annotated[float | None, typer.Option(help="Bias; the surface's usual one.")] = None,
     setpoint_pa: Annotated[
         float | None, typer.Option(help="Current setpoint; the surface's usual one.")
@@ -90,16 +96,30 @@ def simulate(
     workers: Annotated[int | None, typer.Option(help="Processes; one per core.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
-    """Write simulated scans with the truth beside them: a labelled data set."""
-    from sim.dataset.kinds import TipKind
-    from sim.dataset.settings import FORMATS, DatasetSettings
+    """Write simulated scans with the truth beside them: a labelled data set.
 
-    wanted = _among("format", formats or FORMATS, FORMATS)
-    (kind,) = _among("tip", [tip], list(TipKind))
-    settings = DatasetSettings(
-        surface, kind, seed, pixels, size_nm, bias_v=bias_v, setpoint_pa=setpoint_pa, line_s=line_s
-    )
-    made = _with_bar(settings, count, out, wanted, workers, quiet=quiet)
+    The same seed has unrelated tips, frames and debris on another surface.
+    """
+    try:
+        from sim.dataset.kinds import TipKind
+        from sim.dataset.settings import FORMATS, DatasetSettings
+
+        wanted = _among("format", formats or FORMATS, FORMATS)
+        (kind,) = _among("tip", [tip], list(TipKind))
+        settings = DatasetSettings(
+            surface,
+            kind,
+            seed,
+            pixels,
+            size_nm,
+            bias_v=bias_v,
+            setpoint_pa=setpoint_pa,
+            line_s=line_s,
+        )
+        made = _with_bar(settings, count, out, wanted, workers, quiet=quiet)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; the same command goes on with what {out} holds", err=True)
+        raise typer.Exit(INTERRUPTED_EXIT) from None
     typer.echo(f"{made} simulated scans written, {count} in {out}")
 
 
@@ -124,7 +144,7 @@ def _with_bar(
         progress.TimeRemainingColumn(),
     )
     with progress.Progress(*columns, console=Console(stderr=True, quiet=quiet)) as bar:
-        task = bar.add_task(f"{settings.surface}, {settings.tip}", total=count)
+        task = bar.add_task(f"{settings.preset.name}, {settings.tip}", total=count)
         return make_dataset(
             settings,
             count,

@@ -101,11 +101,14 @@ class SimulatedMicroscope:
 async def open_simulated(address: Address) -> SimulatedMicroscope:
     """Open ``sim:<preset>``, for example ``sim:au111?seed=7&clock=real&time_scale=20``.
 
+    The preset may be a file of one's own, ``sim:my.toml``.
+
     Options: ``clock`` is ``virtual`` (time passes only while somebody waits; the default) or
     ``real``; ``time_scale`` makes a real clock run that much faster; ``seed`` picks the episode.
 
     Raises:
         ConfigError: the preset, an option or its value is unknown.
+        FileError: the preset's file cannot be read.
     """
     options = address.options
     unknown = sorted(set(options) - set(OPTIONS))

@@ -182,7 +182,8 @@ def _upright(picture: Image, direction: str) -> Image:
 def write_sxm(path: Path | str, scan: Scan) -> None:
     """Write ``scan`` as a Nanonis ``.sxm`` file with the channel Z.
 
-    The file appears complete or not at all.
+    The file appears complete or not at all; it names itself without its folder, so that the same
+    scan makes the same bytes anywhere.
 
     Raises:
         FileError: the scan has no frame or no scale in metres, or the place cannot be written to.
@@ -212,7 +213,7 @@ def _header_text(scan: Scan, frame: Frame, path: Path) -> str:
         "REC_TIME": clock,
         "ACQ_TIME": f"{ways * line_s * lines:.1f}",
         "SCAN_PIXELS": f"{pixels} {lines}",
-        "SCAN_FILE": str(path),
+        "SCAN_FILE": path.name,
         "SCAN_TIME": f"{line_s:.9E} {line_s:.9E}",
         "SCAN_RANGE": f"{frame.width_m:.9E} {frame.height_m:.9E}",
         "SCAN_OFFSET": f"{frame.x_m:.9E} {frame.y_m:.9E}",

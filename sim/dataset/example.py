@@ -1,8 +1,29 @@
-"""One scan of a data set, and what its tip was really like."""
+"""One scan of a data set, and what its tip was really like.
+
+The label of a scan is a line of ``labels.jsonl``, an object with
+
+- ``files``: path of its files in the data set, without the ending; ``index``: its number;
+- ``kind``: the kind of tip that was asked for; ``world_seed``: seed of the world it was taken in;
+- ``good``: whether the tip was good all the while, by ``good_definition``, a fingerprint of the
+  preset's definition; it is exactly when none of the ``states`` is true;
+- ``states``, each true if it held before or after the scan: ``blunt`` and ``double`` by the limits
+  of the preset, ``unstable``, ``contaminated`` (it did not end in bare metal; CO is none), and
+  ``changed`` (the apex before is not the one after);
+- ``tip`` before the scan, and ``tip_after``, null if it did not change: ``radius_nm`` of the metal,
+  ``gap_nm`` to its first minor apex, ``apexes``, all of these (where they sit beside the first and
+  how much shorter they are), ``termination`` (clean, weak, strong, co or molecule), ``adsorbate``
+  (the molecule it ends in: ``radius_nm``, ``ahead_nm`` of the metal, ``lobes`` placed like apexes;
+  null if there is none), ``stable``, ``decay_per_nm`` of the current, and ``switching`` between two
+  configurations: rates out and back (Hz), and how far the second is off; null if there is none;
+- ``frame``: its centre, side and pixels; ``bias_v`` of the sample, ``setpoint_pa``, ``forward_s``,
+  the time of a forward line; ``surface``: name of the preset.
+"""
 
 from __future__ import annotations
 
 import math
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +32,7 @@ from drivers.scan import Scan, ScanSettings
 from sim.dataset.kinds import draw_kind
 from sim.dataset.settings import DatasetSettings
 from sim.tips.blocks import Good
-from sim.tips.tip import Tip
+from sim.tips.tip import Adsorbate, Apex, Tip
 from sim.world import World
 
 NM = 1e-9
@@ -31,9 +52,13 @@ class Example:
 
 
 def make_example(settings: DatasetSettings, index: int) -> Example:
-    """Scan number ``index``: the same for the same settings, whatever else is made."""
-    rng = np.random.default_rng([settings.seed, index])
+    """Scan number ``index``: the same for the same settings, whatever else is made.
+
+    The name of the preset is part of the seed: the same seed has other tips, frames and debris on
+    another surface.
+    """
     preset = settings.preset
+    rng = np.random.default_rng([settings.seed, index, zlib.crc32(preset.name.encode())])
     before = draw_kind(rng, preset, settings.tip)
     world_seed = int(rng.integers(2**31))
     reach = settings.reach_nm()
@@ -45,13 +70,13 @@ def make_example(settings: DatasetSettings, index: int) -> Example:
     world.advance(SETTLE_S)
     scan = replace(
         world.scan(wanted),
-        source=f"sim:{settings.surface}",
+        source=f"sim:{preset.name}",
         comment=f"simulated: {preset.title}; seed {settings.seed}, scan {index}",
     )
     label: Label = {"index": index, "kind": str(settings.tip), "world_seed": world_seed}
     label |= describe(before, world.tip, preset.good) | _frame(wanted)
     return Example(
-        scan, label | {"surface": settings.surface, "good_definition": preset.good_definition}
+        scan, label | {"surface": preset.name, "good_definition": preset.good_definition}
     )
 
 
@@ -79,10 +104,9 @@ def _tip(tip: Tip) -> Label:
     return {
         "radius_nm": tip.radius_nm,
         "gap_nm": tip.gap_nm if math.isfinite(tip.gap_nm) else None,
-        "apexes": [
-            {"dx_nm": apex.dx_nm, "dy_nm": apex.dy_nm, "gap_nm": apex.gap_nm} for apex in tip.apexes
-        ],
+        "apexes": _apexes(tip.apexes),
         "termination": str(tip.termination),
+        "adsorbate": _adsorbate(tip.adsorbate),
         "stable": tip.stable,
         "decay_per_nm": tip.decay_per_nm,
         "switching": None
@@ -94,6 +118,20 @@ def _tip(tip: Tip) -> Label:
             "dx_nm": flicker.dx_nm,
             "dy_nm": flicker.dy_nm,
         },
+    }
+
+
+def _apexes(apexes: Sequence[Apex]) -> list[Label]:
+    return [{"dx_nm": apex.dx_nm, "dy_nm": apex.dy_nm, "gap_nm": apex.gap_nm} for apex in apexes]
+
+
+def _adsorbate(molecule: Adsorbate | None) -> Label | None:
+    if molecule is None:
+        return None
+    return {
+        "radius_nm": molecule.radius_nm,
+        "ahead_nm": molecule.ahead_nm,
+        "lobes": _apexes(molecule.lobes),
     }
 
 

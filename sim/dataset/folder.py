@@ -1,8 +1,9 @@
 """The folder of a data set: what belongs where, what is finished, and what is not yet.
 
 Scans lie a thousand to a folder, ``000/000017.sxm``. A line of ``.labels.part`` says that all files
-of a scan are complete; ``labels.jsonl`` gathers the lines in order, ``dataset.json`` says what
-the scans were made of. Every file appears complete or not at all.
+of a scan are complete; ``labels.jsonl`` gathers the lines in order, whose fields
+``sim.dataset.example`` explains; ``dataset.json`` says what the scans were made of. Every file
+appears complete or not at all.
 """
 
 from __future__ import annotations

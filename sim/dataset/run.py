@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -48,6 +49,8 @@ def make_dataset(
         formats: which files to write of each scan.
         workers: processes; the scans do not depend on it.
         progress: told how many scans are done, and of how many.
+
+    Interrupted, it goes on from there when it is called again.
 
     Raises:
         ConfigError: a value cannot be, or the folder holds a data set of other settings.
@@ -139,7 +142,8 @@ def _carry_out(errand: _Errand, missing: Sequence[int], workers: int) -> Iterato
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
         try:
             # A few chunks ahead and no more, so that an interruption loses little.
-            ahead = deque(pool.submit(errand, chunk) for chunk in islice(chunks, 2 * workers))
+            with _sheltered_from_interrupts():
+                ahead = deque(pool.submit(errand, chunk) for chunk in islice(chunks, 2 * workers))
             while ahead:
                 yield ahead.popleft().result()
                 ahead.extend(pool.submit(errand, chunk) for chunk in islice(chunks, 1))
@@ -149,6 +153,19 @@ def _carry_out(errand: _Errand, missing: Sequence[int], workers: int) -> Iterato
             ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _sheltered_from_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back, for good from processes started here: they would die of it loudly."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker() -> None:

@@ -78,7 +78,8 @@ class EnvironmentConfig(_Frozen):
 
     Attributes:
         pixels: points and lines of the scans.
-        frame_nm: side of the square frames (nm).
+        frame_nm: side of the square frames (nm), the same on all surfaces: what an action spoils
+            must fit in, and does not fit into the usual frame of a lattice.
         flat_pm: relief below which ground counts as flat (pm): more than the corrugation of the
             surface, less than an adatom or a step.
         forward_s: time of a forward line (s).

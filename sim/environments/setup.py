@@ -17,6 +17,7 @@ from drivers.microscope import Feedback, MicroscopeState
 from drivers.scan import Frame, ScanSettings
 from sim.environments.catalogue import NM, PM, Choice, Kind, choices, tunnelling_point
 from sim.environments.config import EnvironmentConfig
+from sim.environments.inputs import expect, whole_number
 from sim.environments.memory import Bools
 from sim.environments.worlds import WORLDS, Worlds
 from sim.presets.preset import Preset, load_preset
@@ -90,10 +91,13 @@ def prepare(
     """Put a setup together.
 
     Raises:
-        ConfigError: the preset or the kind of worlds is unknown, the frame does not fit the range,
-            or the stop rule wants to be asked after lines that there are not.
+        ConfigError: an argument is of another type, the preset or the kind of worlds is unknown,
+            the frame does not fit the range, or the stop rule wants to be asked after lines that
+            there are not.
+        FileError: the preset's file cannot be read.
         Refused: the envelope does not allow the scans.
     """
+    _check_types(preset, config, limits, stop_rule)
     if worlds not in WORLDS:
         raise ConfigError(f"unknown worlds {worlds!r}; known are {', '.join(WORLDS)}")
     preset = load_preset(preset) if isinstance(preset, str) else preset
@@ -126,6 +130,23 @@ def prepare(
         frames=frames,
         ends=ends,
     )
+
+
+def _check_types(
+    preset: object, config: object, limits: object, stop_rule: StopRule | None
+) -> None:
+    expect("preset", preset, Preset | str, "a name, the path of a .toml file, or a Preset")
+    expect("config", config, EnvironmentConfig | None, "an EnvironmentConfig or None")
+    expect("limits", limits, Limits | None, "drivers.Limits or None")
+    if stop_rule is None:
+        return
+    lines = getattr(stop_rule, "lines", None)
+    if not (callable(stop_rule) and isinstance(lines, Sequence)):
+        raise ConfigError(
+            f"stop_rule must be a callable with a list of lines, got {type(stop_rule).__name__}"
+        )
+    for line in lines:
+        whole_number("each of the stop rule's lines", line)
 
 
 def travel(config: EnvironmentConfig, x_m: float, y_m: float) -> MoveTo:

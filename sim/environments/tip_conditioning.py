@@ -9,13 +9,12 @@ import numpy as np
 from gymnasium import spaces
 
 from drivers.envelope import Limits
-from drivers.errors import ConfigError
 from sim.environments.batch import Batch, play
 from sim.environments.config import EnvironmentConfig
+from sim.environments.inputs import choice_numbers, optional_seed, own_options, whole_number
 from sim.environments.memory import (
     INFO,
     Bools,
-    Whole,
     lay_out,
     observation_space,
     over,
@@ -43,7 +42,7 @@ class TipConditioning(gymnasium.Env[Observation, np.int64]):
     good; it is cut off when time or actions run out.
 
     Args:
-        preset: name of the simulated surface, or its numbers.
+        preset: name of the simulated surface, path of one of one's own, or its numbers.
         worlds: ``nominal``, ``randomised`` or ``shifted``: see ``sim.environments.worlds``.
         config: what is offered, charged and shown.
         limits: the envelope; the built-in ceilings if None.
@@ -81,11 +80,12 @@ class TipConditioning(gymnasium.Env[Observation, np.int64]):
         """Start an episode: one drawn from ``seed``, or ``options["episode"]`` itself.
 
         Raises:
-            ConfigError: the episode is no number of at least 0.
+            ConfigError: the seed or the episode is no whole number of at least 0.
         """
-        super().reset(seed=seed)
+        told = own_options(options)
+        super().reset(seed=optional_seed(seed))
         drawn = int(self.np_random.integers(*self._setup.config.episodes))
-        self._memory.start[0] = episode_number((options or {}).get("episode", drawn))
+        self._memory.start[0] = whole_number("episode", told.get("episode", drawn))
         self._play()
         self._started = True
         return self._observation(), self._info()
@@ -95,14 +95,14 @@ class TipConditioning(gymnasium.Env[Observation, np.int64]):
 
         Raises:
             gymnasium.error.ResetNeeded: no episode has been started.
-            ConfigError: there is no such choice.
+            ConfigError: it is no whole number, or there is no such choice.
         """
         if not self._started:
             raise gymnasium.error.ResetNeeded("no episode is running; call reset before step")
+        number = choice_numbers(action, len(self.choices))
         memory = self._memory
         memory.start[0] = -1
-        memory.actions[0] = action
-        check_choices(memory.actions, len(self.choices))
+        memory.actions[0] = number
         self._play()
         self._started = not (memory.terminated[0] or memory.truncated[0])
         return (
@@ -128,25 +128,3 @@ class TipConditioning(gymnasium.Env[Observation, np.int64]):
         values = zip(INFO.items(), self._memory.info[0], strict=True)
         told: Info = {name: kind(value) for (name, kind), value in values}
         return {**told, "good_definition": self.good_definition}
-
-
-def episode_number(number: object) -> int:
-    """``number`` as the number of an episode.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    if not isinstance(number, int | np.integer) or number < 0:
-        raise ConfigError(f"episode {number!r} must be a whole number of at least 0")
-    return int(number)
-
-
-def check_choices(actions: Whole, choices: int) -> None:
-    """Let the numbers of choices pass or refuse them.
-
-    Raises:
-        ConfigError: there is no such choice.
-    """
-    wrong = actions[(actions < 0) | (actions >= choices)]
-    if wrong.size:
-        raise ConfigError(f"action {wrong[0]} is none of the {choices} choices, 0 to {choices - 1}")

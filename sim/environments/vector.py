@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from itertools import pairwise
 from multiprocessing import get_context
 from typing import Any
@@ -19,14 +19,16 @@ from drivers.envelope import Limits
 from drivers.errors import ConfigError
 from sim.environments.batch import Batch, Crew, RemoteBatch, play
 from sim.environments.config import EnvironmentConfig
+from sim.environments.inputs import (
+    choice_numbers,
+    one_for_each,
+    optional_seed,
+    own_options,
+    whole_number,
+)
 from sim.environments.memory import INFO, Bools, Memory, lay_out, observation_space, over, shapes
 from sim.environments.setup import Setup, StopRule, prepare
-from sim.environments.tip_conditioning import (
-    Info,
-    Observation,
-    check_choices,
-    episode_number,
-)
+from sim.environments.tip_conditioning import Info, Observation
 from sim.environments.worlds import Worlds
 from sim.presets.preset import Preset
 from sim.scans.kernels import Doubles
@@ -61,10 +63,9 @@ class VectorTipConditioning(VectorEnv[Observation, np.ndarray, np.ndarray]):
         stop_rule: StopRule | None = None,
         workers: int = 0,
     ) -> None:
-        if num_envs < 1 or not 0 <= workers <= num_envs:
-            raise ConfigError(
-                f"num_envs {num_envs} must be at least 1, workers {workers} between 0 and num_envs"
-            )
+        num_envs, workers = whole_number("num_envs", num_envs, 1), whole_number("workers", workers)
+        if workers > num_envs:
+            raise ConfigError(f"workers {workers} must not exceed num_envs {num_envs}")
         self._setup = prepare(preset, worlds, config, limits, stop_rule)
         self._stop_rule = stop_rule
         self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
@@ -91,13 +92,14 @@ class VectorTipConditioning(VectorEnv[Observation, np.ndarray, np.ndarray]):
             options: ``episode`` may hold the numbers of the episodes themselves.
 
         Raises:
-            ConfigError: there are not as many seeds or episodes as worlds, or one is no number.
+            ConfigError: there are not as many seeds or episodes as worlds, or one is no whole
+                number of at least 0.
         """
+        told = own_options(options)
         self._seed(seed)
         drawn = self._draw(np.ones(self.num_envs, np.bool_))
-        numbers = (options or {}).get("episode", drawn)
-        _check_count("episodes", numbers, self.num_envs)
-        self._memory.start[:] = [episode_number(number) for number in numbers]
+        numbers = one_for_each("episodes", told.get("episode", drawn), self.num_envs)
+        self._memory.start[:] = [whole_number("episode", number) for number in numbers]
         self._play()
         return self._memory.observations(), self._info()
 
@@ -108,14 +110,13 @@ class VectorTipConditioning(VectorEnv[Observation, np.ndarray, np.ndarray]):
 
         Raises:
             gymnasium.error.ResetNeeded: no episodes have been started.
-            ConfigError: there is no such choice, or not one for every world.
+            ConfigError: one is no whole number, there is no such choice, or not one for every
+                world.
         """
         if not self._chances:
             raise gymnasium.error.ResetNeeded("no episodes have been started; call reset first")
         memory = self._memory
-        _check_count("actions", actions, self.num_envs)
-        memory.actions[:] = actions
-        check_choices(memory.actions, len(self.choices))
+        memory.actions[:] = choice_numbers(actions, len(self.choices), self.num_envs)
         memory.start[:] = self._draw(memory.terminated | memory.truncated)
         self._play()
         ends = memory.rewards.copy(), memory.terminated.copy(), memory.truncated.copy()
@@ -133,13 +134,14 @@ class VectorTipConditioning(VectorEnv[Observation, np.ndarray, np.ndarray]):
     def _seed(self, seed: int | Sequence[int | None] | None) -> None:
         if seed is None and self._chances:
             return
-        if seed is None or isinstance(seed, int | np.integer):
-            seed = [None if seed is None else seed + i for i in range(self.num_envs)]
-        _check_count("seeds", seed, self.num_envs)
+        if not isinstance(seed, Sequence | np.ndarray):
+            first = optional_seed(seed)
+            seed = [None if first is None else first + i for i in range(self.num_envs)]
+        seeds = [optional_seed(one) for one in one_for_each("seeds", seed, self.num_envs)]
         running = dict(enumerate(self._chances))
         self._chances = [
             running[i] if one is None and i in running else seeding.np_random(one)[0]
-            for i, one in enumerate(seed)
+            for i, one in enumerate(seeds)
         ]
 
     def _draw(self, which: Bools) -> list[int]:
@@ -174,8 +176,3 @@ def _hire(setup: Setup, worlds: int, workers: int) -> tuple[Memory, list[Crew]]:
     parts = [slice(*pair) for pair in pairwise(bounds)]
     crews: list[Crew] = [RemoteBatch(context, setup, plan, buffers, part) for part in parts]
     return over(plan, buffers), crews
-
-
-def _check_count(what: str, given: Sized, expected: int) -> None:
-    if len(given) != expected:
-        raise ConfigError(f"expected {expected} {what}, one for each world, got {len(given)}")

@@ -20,8 +20,6 @@ WORLDS: tuple[Worlds, ...] = ("nominal", "randomised", "shifted")
 VARIED = ("hidden", "noise", "motion")
 #: Bandwidth of the loop as a multiple of the preset's, which has no spread of its own.
 BANDWIDTH = Spread(law="log_uniform", a=0.5**0.5, b=2**0.5)
-#: Half the width of the range that a normal law counts as having, in deviations.
-DEVIATIONS = 2.0
 #: Stream of the derived numbers; the world has its own.
 STREAM = 101
 
@@ -48,7 +46,7 @@ def changed_law(law: Spread, worlds: Worlds, rng: np.random.Generator) -> Spread
     if worlds == "randomised":
         return law
     logarithmic = law.law.startswith("log")
-    low, high = _ends(law)
+    low, high = law.ends()
     flat: Literal["log_uniform", "uniform"] = "log_uniform" if logarithmic else "uniform"
     if worlds == "nominal":
         middle = (low + high) / 2
@@ -61,20 +59,6 @@ def changed_law(law: Spread, worlds: Worlds, rng: np.random.Generator) -> Spread
     if logarithmic:
         low, high = math.exp(low), math.exp(high)
     return Spread(law=flat, a=low, b=high)
-
-
-def _ends(law: Spread) -> tuple[float, float]:
-    """Ends of the range of a law, of the logarithm where it is logarithmic."""
-    match law.law:
-        case "uniform":
-            return law.a, law.b
-        case "log_uniform":
-            return math.log(law.a), math.log(law.b)
-        case "normal":
-            middle = law.a
-        case "log_normal":
-            middle = math.log(law.a)
-    return middle - DEVIATIONS * law.b, middle + DEVIATIONS * law.b
 
 
 def _changed_block(block: Block, worlds: Worlds, rng: np.random.Generator) -> Block:

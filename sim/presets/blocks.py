@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 TAGS = ("published: ", "measured: ", "assumed: ")
 
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Probability = Annotated[float, Field(ge=0, le=1)]
+#: Half the width of the range that a normal law counts as having, in deviations.
+DEVIATIONS = 2.0
 
 
 class Frozen(BaseModel):
@@ -59,9 +58,27 @@ class Spread(Frozen):
             raise ValueError("uniform needs a <= b")
         if self.law == "log_uniform" and not 0 < self.a <= self.b:
             raise ValueError("log_uniform needs 0 < a <= b")
+        if self.law == "normal" and not self.b >= 0:
+            raise ValueError("normal needs b >= 0")
         if self.law == "log_normal" and not (self.a > 0 and self.b >= 0):
             raise ValueError("log_normal needs a > 0 and b >= 0")
         return self
+
+    def ends(self) -> tuple[float, float]:
+        """Ends of the range, of the logarithm where the law is logarithmic.
+
+        A normal law counts as ``DEVIATIONS`` wide on either side.
+        """
+        match self.law:
+            case "uniform":
+                return self.a, self.b
+            case "log_uniform":
+                return math.log(self.a), math.log(self.b)
+            case "normal":
+                middle = self.a
+            case "log_normal":
+                middle = math.log(self.a)
+        return middle - DEVIATIONS * self.b, middle + DEVIATIONS * self.b
 
     def draw(self, rng: np.random.Generator) -> float:
         """One number from the distribution."""

@@ -28,10 +28,10 @@ def resolved(name: str, read: Callable[[str], Table]) -> Table:
             a number that replaces another does not say where it comes from.
     """
     surface, _, material = name.partition("-")
-    table = _resolved(surface, read, ())
+    table = extended(surface, read)
     if not material:
         return table
-    tip = _resolved(f"tips/{material}", read, ())
+    tip = extended(f"tips/{material}", read)
     names = {key: tip.pop(key, None) for key in ("name", "title")}
     table = _merged(table, tip, f"preset {name!r}: ")
     return {
@@ -41,7 +41,12 @@ def resolved(name: str, read: Callable[[str], Table]) -> Table:
     }
 
 
-def _resolved(name: str, read: Callable[[str], Table], below: tuple[str, ...]) -> Table:
+def extended(name: str, read: Callable[[str], Table], below: tuple[str, ...] = ()) -> Table:
+    """What ``name`` says together with what it extends; ``below`` are those that extend it.
+
+    Raises:
+        ConfigError: as ``resolved``.
+    """
     if name in below:
         raise ConfigError(f"presets extend each other in a circle: {' -> '.join([*below, name])}")
     own = dict(read(name))
@@ -53,7 +58,7 @@ def _resolved(name: str, read: Callable[[str], Table], below: tuple[str, ...]) -
         raise ConfigError(
             f"preset {name!r}: extends must name a preset, without must list sections"
         )
-    base = _resolved(parent, read, (*below, name))
+    base = extended(parent, read, (*below, name))
     for section in absent:
         base = _without(base, str(section).split("."), f"preset {name!r}: without {section!r}")
     if instrument is not None:
@@ -90,6 +95,8 @@ def _merged(base: Table, own: Table, where: str) -> Table:
 def _sources(base: Table, own: Table, where: str) -> Table:
     """Where the numbers of a section come from, once ``own`` has replaced some of ``base``."""
     sources: Table = own.get("provenance", {})
+    if not isinstance(sources, dict):
+        raise ConfigError(f"{where}provenance must be a table, got {sources!r}")
     if "*" in sources:
         return sources
     sections = {

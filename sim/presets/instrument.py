@@ -12,7 +12,34 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from scipy.constants import Boltzmann, elementary_charge
 
-from sim.presets.blocks import Block, NotNegative, Positive, Probability, Spread
+from sim.presets.blocks import Block
+from sim.presets.quantities import (
+    Bias,
+    Bows,
+    ControllerGain,
+    Count,
+    Counts,
+    Current,
+    Currents,
+    Delay,
+    Distances,
+    Duration,
+    Durations,
+    Factor,
+    Frequencies,
+    Frequency,
+    Heights,
+    Lengths,
+    Picometres,
+    Probability,
+    Qualities,
+    Rates,
+    Shares,
+    Speeds,
+    Transimpedance,
+    Travel,
+    Voltage,
+)
 
 #: Temperature of a preamplifier's feedback resistor (K), whatever that of the microscope.
 ROOM_K = 300.0
@@ -27,20 +54,20 @@ class Trouble(Block):
 
     slip_share: Probability
     stall_share: Probability
-    stall_steps: Spread
+    stall_steps: Counts
 
 
 class Landing(Block):
     """The coarse approach."""
 
     bad_share: Probability
-    bad_depth_nm: Spread
-    step_s: Positive
-    lateral_step_nm: Spread
-    motor_step_s: Positive
-    backlash_steps: NotNegative
-    min_clearance_steps: Annotated[int, Field(ge=1)]
-    landing_z_nm: Positive
+    bad_depth_nm: Heights
+    step_s: Duration
+    lateral_step_nm: Distances
+    motor_step_s: Duration
+    backlash_steps: Count
+    min_clearance_steps: Annotated[int, Field(ge=1, le=1_000_000)]
+    landing_z_nm: Travel
     trouble: Trouble | None = None
 
 
@@ -55,11 +82,11 @@ class Preamplifier(Block):
         floor_pa: smallest current that a logarithmic controller still tells from none.
     """
 
-    gain_v_per_a: Positive
-    output_v: Positive
-    ranges: tuple[tuple[Positive, Positive], ...]
-    recovery_ms: NotNegative
-    floor_pa: Positive
+    gain_v_per_a: Transimpedance
+    output_v: Voltage
+    ranges: tuple[tuple[Transimpedance, Frequency], ...]
+    recovery_ms: Delay
+    floor_pa: Current
 
     @property
     def bandwidth_hz(self) -> float:
@@ -96,9 +123,9 @@ class Preamplifier(Block):
 class Scanner(Block):
     """The mechanics between the controller's output and the tip: a resonance and a dead time."""
 
-    resonance_hz: Positive
-    quality: Annotated[float, Field(ge=0.5)]
-    delay_us: Positive
+    resonance_hz: Frequency
+    quality: Annotated[float, Field(ge=0.5, le=1e6)]
+    delay_us: Duration
 
 
 class Controller(Block):
@@ -108,18 +135,18 @@ class Controller(Block):
     contact; without, it is a loop behind one pole that nothing limits.
     """
 
-    p_gain_pm: Positive
-    time_constant_us: Positive
-    preamp_hz: Positive
-    saturation_na: Positive
-    range_xy_nm: Positive
-    range_z_nm: Positive
-    move_nm_per_s: Positive
-    withdraw_nm_per_s: Positive
-    settle_s: NotNegative
-    bias_v: float
-    setpoint_pa: Positive
-    trace_hz: Positive
+    p_gain_pm: ControllerGain
+    time_constant_us: Duration
+    preamp_hz: Frequency
+    saturation_na: Current
+    range_xy_nm: Travel
+    range_z_nm: Travel
+    move_nm_per_s: Travel
+    withdraw_nm_per_s: Travel
+    settle_s: Delay
+    bias_v: Bias
+    setpoint_pa: Current
+    trace_hz: Frequency
     preamplifier: Preamplifier | None = None
     scanner: Scanner | None = None
 
@@ -160,14 +187,14 @@ class Controller(Block):
 class Mains(Block):
     """How the frequency of the mains wanders, which bends the weave of hum in a picture."""
 
-    wander_hz: Spread
-    period_s: Spread
+    wander_hz: Rates
+    period_s: Durations
 
 
 class Pink(Block):
     """1/f noise: below ``corner_hz`` it exceeds the white noise of the pixels."""
 
-    corner_hz: Spread
+    corner_hz: Frequencies
 
 
 class Rattle(Block):
@@ -177,10 +204,10 @@ class Rattle(Block):
     ``amplitude_pm`` of its own, before the feedback weakens it.
     """
 
-    rate_hz: Spread
-    frequency_hz: Spread
-    quality: Spread
-    amplitude_pm: Spread
+    rate_hz: Rates
+    frequency_hz: Frequencies
+    quality: Qualities
+    amplitude_pm: Picometres
 
 
 class Jumps(Block):
@@ -189,23 +216,23 @@ class Jumps(Block):
     Short ones look like popcorn, long ones shift lines. ``rate_hz`` belongs to an episode.
     """
 
-    rate_hz: Spread
-    height_pm: Spread
-    stay_s: Spread
+    rate_hz: Rates
+    height_pm: Picometres
+    stay_s: Durations
 
 
 class Noise(Block):
     """Noise of an episode, drawn once."""
 
-    pixel_pm: Spread
-    line_pm: Spread
-    slow_pm: Spread
-    slow_s: Spread
-    line_start_pm: Spread
-    line_start_share: Positive
-    hum_hz: Positive
-    hum_pm: Spread
-    current_pa: Spread
+    pixel_pm: Picometres
+    line_pm: Picometres
+    slow_pm: Picometres
+    slow_s: Durations
+    line_start_pm: Picometres
+    line_start_share: Factor
+    hum_hz: Frequency
+    hum_pm: Picometres
+    current_pa: Currents
     mains: Mains | None = None
     pink: Pink | None = None
     rattle: Rattle | None = None
@@ -222,18 +249,18 @@ class Bending(Block):
             ``hysteresis`` says for all of it, as a share of its length.
     """
 
-    bow_nm_per_um2: Spread
-    loop: Spread
+    bow_nm_per_um2: Bows
+    loop: Shares
 
 
 class Motion(Block):
     """Drift, creep and hysteresis."""
 
-    drift_nm_per_min: Spread
-    z_drift_share: Spread
-    landing_drift_nm: Spread
-    landing_drift_s: Spread
-    creep_per_decade: Spread
-    creep_s: tuple[Positive, ...]
-    hysteresis: Spread
+    drift_nm_per_min: Speeds
+    z_drift_share: Shares
+    landing_drift_nm: Lengths
+    landing_drift_s: Durations
+    creep_per_decade: Shares
+    creep_s: tuple[Duration, ...]
+    hysteresis: Shares
     bending: Bending | None = None

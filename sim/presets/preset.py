@@ -13,14 +13,16 @@ import tomllib
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Self
+from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from drivers.errors import ConfigError
-from sim.presets.blocks import Block, Frozen, Positive
-from sim.presets.inheritance import Table, resolved
+from drivers.errors import ConfigError, FileError
+from sim.presets.blocks import Block, Frozen
+from sim.presets.inheritance import Table, extended, resolved
 from sim.presets.instrument import Controller, Landing, Motion, Noise
+from sim.presets.quantities import Factor, Length
 from sim.spectra.spectral import GoodSpectrum, SpectrumLaw
 from sim.surfaces.blocks import (
     AdatomCell,
@@ -53,6 +55,9 @@ from sim.tips.blocks import (
 
 #: What all tip materials have in common; no material itself.
 COMMON_TIP = "any"
+#: How the path of a preset of one's own ends; names of shipped ones do not.
+SUFFIX = ".toml"
+LARGEST_PIXELS = 2048
 
 
 class Grid(Block):
@@ -61,11 +66,18 @@ class Grid(Block):
     A lattice wants more than one point per pixel, or the straight lines between them show.
     """
 
-    points_per_pixel: Positive = 1.0
-    coarsest_nm: Positive
-    finest_nm: Positive
-    probe_nm: Positive
-    margin_nm: Positive
+    points_per_pixel: Factor = 1.0
+    coarsest_nm: Length
+    finest_nm: Length
+    probe_nm: Length
+    margin_nm: Length
+
+
+class UsualFrame(Block):
+    """The frame that shows what the surface is judged by, for those who ask for none."""
+
+    size_nm: Length
+    pixels: Annotated[int, Field(ge=16, le=LARGEST_PIXELS, multiple_of=16)]
 
 
 class Preset(Frozen):
@@ -75,8 +87,9 @@ class Preset(Frozen):
     ``adatom_cell``, or nothing; ``waves`` are those of the surface state in ``spectrum``.
     """
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     title: str
+    frame: UsualFrame
     good: Good
     good_spectrum: GoodSpectrum
     surface: Mounting
@@ -111,8 +124,11 @@ class Preset(Frozen):
 
     @property
     def hash(self) -> str:
-        """Short fingerprint of the content; what a surface does not have is no part of it."""
-        return _fingerprint(self.model_dump_json(exclude_defaults=True))
+        """Short fingerprint of the content; what a surface does not have is no part of it.
+
+        Nor is the usual frame: where one looks changes nothing of what is there.
+        """
+        return _fingerprint(self.model_dump_json(exclude_defaults=True, exclude={"frame"}))
 
     @property
     def good_definition(self) -> str:
@@ -164,16 +180,47 @@ def known_instruments() -> tuple[str, ...]:
 
 def _names(folder: Traversable) -> tuple[str, ...]:
     names = (entry.name for entry in folder.iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+    return tuple(sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)))
 
 
-@lru_cache(maxsize=8)
 def load_preset(name: str) -> Preset:
     """Read the preset ``name``: a surface, or a surface and a tip material (``au111-ptir``).
 
+    What ends in ``.toml`` is the path of a file of one's own, which may extend a shipped surface.
+    Its ``name`` is free, and that of the file where it gives none.
+
     Raises:
-        ConfigError: there is no such preset, or a file of it is damaged.
+        ConfigError: there is no such preset, or a number in it cannot be.
+        FileError: there is no such file, or it is no TOML.
     """
+    return _from_file(Path(name)) if name.endswith(SUFFIX) else _shipped(name)
+
+
+def _from_file(path: Path) -> Preset:
+    own = str(path)
+
+    def read(name: str) -> Table:
+        if name == own:
+            return {"name": path.stem, **_own_table(path)}
+        try:
+            return _read(name)
+        except ConfigError as error:
+            raise ConfigError(f"preset {own!r}: {error}") from None
+
+    return _checked(own, extended(own, read))
+
+
+def _own_table(path: Path) -> Table:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"cannot read preset {str(path)!r}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise FileError(f"preset {str(path)!r} is no TOML: {error}") from None
+
+
+@lru_cache(maxsize=8)
+def _shipped(name: str) -> Preset:
     surface, dash, material = name.partition("-")
     if surface not in known_presets():
         known = ", ".join(known_presets())
@@ -183,6 +230,10 @@ def load_preset(name: str) -> Preset:
     content = resolved(name, _read)
     if content.get("name") != name:
         raise ConfigError(f"preset {name!r}: name is {content.get('name')!r}, not that of its file")
+    return _checked(name, content)
+
+
+def _checked(name: str, content: Table) -> Preset:
     try:
         return Preset.model_validate(content)
     except ValidationError as error:
@@ -196,7 +247,7 @@ def _read(name: str) -> Table:
     if folder == "instruments" and part not in known_instruments():
         known = ", ".join(known_instruments())
         raise ConfigError(f"unknown instrument {part!r}; known are {known}")
-    if not folder and name not in known_presets():
+    if folder not in ("tips", "instruments") and name not in known_presets():
         raise ConfigError(
             f"unknown simulated surface {name!r}; known are {', '.join(known_presets())}"
         )

@@ -10,9 +10,24 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from sim.presets.blocks import Block, NotNegative, Positive, Probability, Spread
-
-Negative = Annotated[float, Field(lt=0, allow_inf_nan=False)]
+from sim.presets.blocks import Block
+from sim.presets.quantities import (
+    Amount,
+    Delay,
+    Energies,
+    Energy,
+    EnergyWidths,
+    Factor,
+    Factors,
+    Height,
+    Negative,
+    Probability,
+    SignedFactor,
+    Slopes,
+    Temperature,
+    Voltage,
+    Width,
+)
 
 
 class SurfaceState(Block):
@@ -22,27 +37,27 @@ class SurfaceState(Block):
     maximum) is what the lifetime makes of it.
     """
 
-    onset_ev: float
-    mass: Positive
-    linewidth_ev: Positive
-    weight: Positive
+    onset_ev: Energy
+    mass: Factor
+    linewidth_ev: Width
+    weight: Factor
 
 
 class Gap(Block):
     """A gap between two edges of width ``edge_ev``; ``residual`` of the density is left in it."""
 
     valence_ev: Negative
-    conduction_ev: Positive
-    edge_ev: Positive
+    conduction_ev: Voltage
+    edge_ev: Width
     residual: Annotated[float, Field(gt=0, lt=1)]
 
 
 class SampleLevel(Block):
     """A localised state of the surface: a Lorentzian, ``width_ev`` wide at half maximum."""
 
-    energy_ev: float
-    width_ev: Positive
-    weight: Positive
+    energy_ev: Energy
+    width_ev: Width
+    weight: Factor
 
 
 class TipStatesLaw(Block):
@@ -53,13 +68,13 @@ class TipStatesLaw(Block):
     one that does not end in clean metal. ``floor`` is the least density left.
     """
 
-    bare_levels: NotNegative
-    coated_levels: NotNegative
-    dirty_levels: NotNegative
-    energy_ev: Spread
-    width_ev: Spread
-    weight: Spread
-    slope_per_ev: Spread
+    bare_levels: Amount
+    coated_levels: Amount
+    dirty_levels: Amount
+    energy_ev: Energies
+    width_ev: EnergyWidths
+    weight: Factors
+    slope_per_ev: Slopes
     floor: Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -70,11 +85,11 @@ class SpectrumLaw(Block):
     the apex; ``settle_s`` is waited at every bias before averaging begins.
     """
 
-    temperature_k: Positive
-    slope_per_ev: float
-    curvature_per_ev2: NotNegative
-    max_bias_v: Positive
-    settle_s: NotNegative
+    temperature_k: Temperature
+    slope_per_ev: SignedFactor
+    curvature_per_ev2: Amount
+    max_bias_v: Voltage
+    settle_s: Delay
     tip: TipStatesLaw
     surface_state: SurfaceState | None = None
     gap: Gap | None = None
@@ -98,8 +113,8 @@ class GoodSpectrum(Block):
     """
 
     from_v: Negative
-    to_v: Positive
-    max_onset_error_v: Positive
+    to_v: Voltage
+    max_onset_error_v: Voltage
     max_deviation: Probability
-    barrier_ev: Positive
-    gap_nm: Positive
+    barrier_ev: Voltage
+    gap_nm: Height

@@ -6,18 +6,39 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from sim.presets.blocks import Block, Frozen, NotNegative, Positive, Probability, Spread
+from sim.presets.blocks import Block, Frozen, Spread
+from sim.presets.quantities import (
+    Amount,
+    Angle,
+    Angles,
+    Bend,
+    Distances,
+    Factor,
+    Height,
+    Length,
+    Lengths,
+    Probability,
+    Reach,
+    Relief,
+    Shifts,
+    SignedFactor,
+    Sizes,
+    Tilts,
+    Width,
+)
 
 
 def _even(spread: Spread) -> Spread:
     # Places on the surface have uniform numbers to offer, no generator to draw from.
-    if spread.law != "uniform" or spread.a > spread.b:
-        raise ValueError("expected law uniform with a <= b")
+    if spread.law != "uniform":
+        raise ValueError(f"expected law uniform, got {spread.law}")
     return spread
 
 
-#: A uniform distribution.
-Even = Annotated[Spread, AfterValidator(_even)]
+#: Uniform heights of mounds and dents.
+Bumps = Annotated[Shifts, AfterValidator(_even)]
+#: Uniform widths.
+Widths = Annotated[Sizes, AfterValidator(_even)]
 #: More would not fit into the places that ``scatter`` has for them.
 Density = Annotated[float, Field(ge=0, le=0.0625)]
 
@@ -25,7 +46,7 @@ Density = Annotated[float, Field(ge=0, le=0.0625)]
 class Mounting(Block):
     """The sample as a whole: how steeply it is mounted."""
 
-    tilt_deg: Spread
+    tilt_deg: Tilts
 
 
 class Steps(Block):
@@ -35,44 +56,44 @@ class Steps(Block):
     makes terraces wide and narrow; meander is a bend of the edge, kinks a triangular one.
     """
 
-    height_nm: Positive
-    cell_nm: Positive
+    height_nm: Height
+    cell_nm: Length
     position_jitter: Probability
-    trend: float
+    trend: SignedFactor
     jitter: Probability
-    edge_nm: Positive
-    meander_nm: Spread
-    meander_period_nm: Spread
-    kink_nm: Spread
-    kink_period_nm: Spread
+    edge_nm: Length
+    meander_nm: Lengths
+    meander_period_nm: Distances
+    kink_nm: Lengths
+    kink_period_nm: Distances
 
 
 class Reconstruction(Block):
     """Herringbone: pairs of ridges; ``bend_deg`` is half the change of course at an elbow."""
 
-    period_nm: Positive
-    hcp_width_nm: Positive
-    ridge_width_nm: Positive
-    amplitude_nm: Positive
-    hcp_depth: NotNegative
-    elbow_spacing_nm: Positive
-    elbow_rounding: Positive
-    pinch_nm: NotNegative
-    bend_deg: Positive
-    wander_nm: NotNegative
-    wander_period_nm: Spread
-    step_shift: NotNegative
+    period_nm: Length
+    hcp_width_nm: Length
+    ridge_width_nm: Length
+    amplitude_nm: Height
+    hcp_depth: Amount
+    elbow_spacing_nm: Length
+    elbow_rounding: Factor
+    pinch_nm: Reach
+    bend_deg: Bend
+    wander_nm: Reach
+    wander_period_nm: Distances
+    step_shift: Amount
 
 
 class Adatoms(Block):
     """Adatoms and small clusters, scattered by hashed cells."""
 
     per_nm2: Density
-    height_nm: Even
-    sigma_nm: Even
+    height_nm: Bumps
+    sigma_nm: Widths
     cluster_share: Probability
-    cluster_height_nm: Even
-    cluster_sigma_nm: Even
+    cluster_height_nm: Bumps
+    cluster_sigma_nm: Widths
 
 
 class Spot(Frozen):
@@ -83,10 +104,10 @@ class Spot(Frozen):
     """
 
     per_nm2: Density
-    height_nm: Even
-    wide_nm: Positive
-    tall_nm: Positive
-    halo: NotNegative
+    height_nm: Bumps
+    wide_nm: Length
+    tall_nm: Length
+    halo: Amount
 
 
 class Molecules(Block):
@@ -103,12 +124,12 @@ class Waves(Block):
     and are drawn out to ``reach_nm``.
     """
 
-    step_nm: NotNegative
-    scatterer_nm: NotNegative
-    phase_deg: float
-    core_nm: Positive
-    coherence_nm: Positive
-    reach_nm: Positive
+    step_nm: Relief
+    scatterer_nm: Relief
+    phase_deg: Angle
+    core_nm: Length
+    coherence_nm: Length
+    reach_nm: Length
 
 
 class Periodic(Block):
@@ -121,15 +142,15 @@ class Periodic(Block):
     """
 
     apex_share: Probability
-    cover_nm: Positive
-    turn_deg: Spread
+    cover_nm: Height
+    turn_deg: Angles
 
 
 class Lattice(Periodic):
     """A triangular lattice of equal atoms."""
 
-    period_nm: Positive
-    corrugation_nm: Positive
+    period_nm: Length
+    corrugation_nm: Height
 
 
 class Dimers(Periodic):
@@ -138,11 +159,11 @@ class Dimers(Periodic):
     Dangling bonds sit ``bond_offset_nm`` to either side of a row's middle.
     """
 
-    row_nm: Positive
-    dimer_nm: Positive
-    row_height_nm: NotNegative
-    dimer_height_nm: NotNegative
-    bond_offset_nm: NotNegative
+    row_nm: Length
+    dimer_nm: Length
+    row_height_nm: Relief
+    dimer_height_nm: Relief
+    bond_offset_nm: Reach
     bonds: Spot
     missing: Spot
     split: Spot
@@ -157,16 +178,16 @@ class AdatomCell(Periodic):
     one to the other is ``polarity_v`` wide.
     """
 
-    cell_nm: Positive
-    adatom_nm: Positive
-    adatom_sigma_nm: Positive
-    hole_nm: NotNegative
-    hole_sigma_nm: Positive
-    faulted_nm: NotNegative
-    corner_nm: NotNegative
-    centre_nm: NotNegative
-    rest_nm: NotNegative
-    rest_sigma_nm: Positive
-    polarity_v: Positive
+    cell_nm: Length
+    adatom_nm: Height
+    adatom_sigma_nm: Length
+    hole_nm: Relief
+    hole_sigma_nm: Length
+    faulted_nm: Relief
+    corner_nm: Relief
+    centre_nm: Relief
+    rest_nm: Relief
+    rest_sigma_nm: Length
+    polarity_v: Width
     vacancies: Spot
     reacted: Spot

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from drivers.envelope import Limits
-from sim.presets.blocks import Block, NotNegative, Positive, Probability, Spread
+from sim.presets.blocks import Block
+from sim.presets.quantities import (
+    Amount,
+    Area,
+    Conductance,
+    Count,
+    Decays,
+    Duration,
+    Exponents,
+    Factor,
+    Factors,
+    Frequencies,
+    Height,
+    Heights,
+    Length,
+    Lengths,
+    Probability,
+    Reach,
+    Relief,
+    Resistance,
+    Shares,
+    Shifts,
+    SignedFactor,
+    Sizes,
+    Voltage,
+    Voltages,
+    Width,
+)
 
 #: What a picture must show before anybody can tell from it what the tip is like.
 Feature = Literal["herringbone", "step", "adatom", "co", "corner_holes", "dimers", "lattice"]
@@ -23,19 +50,19 @@ class Good(Block):
     tips.
     """
 
-    max_radius_nm: Positive
-    min_gap_nm: Positive
-    min_life_frames: NotNegative = 0.0
-    step_reach_nm: Positive = 30.0
-    step_margin_nm: NotNegative = 0.05
+    max_radius_nm: Height
+    min_gap_nm: Height
+    min_life_frames: Count = 0.0
+    step_reach_nm: Length = 30.0
+    step_margin_nm: Relief = 0.05
     judged_by: tuple[Feature, ...] = ("herringbone", "step")
 
 
 class Gentle(Block):
     """Pulses and indentations that are still gentle to tips of this material."""
 
-    max_pulse_v: Positive
-    max_depth_nm: Positive
+    max_pulse_v: Voltage
+    max_depth_nm: Height
 
     def within(self, limits: Limits) -> Limits:
         """``limits``, narrowed to what is gentle where they are wider."""
@@ -46,29 +73,37 @@ class Gentle(Block):
 class Tunnelling(Block):
     """Decay of the current: ``decay_per_nm`` is 2 kappa of a clean tip."""
 
-    decay_per_nm: Spread
-    dirty_decay_per_nm: Spread
-    contact_conductance_s: Positive
-    weak_halo: NotNegative
-    strong_halo: NotNegative
+    decay_per_nm: Decays
+    dirty_decay_per_nm: Decays
+    contact_conductance_s: Conductance
+    weak_halo: Amount
+    strong_halo: Amount
 
 
 class Apexes(Block):
     """How apexes are drawn; gaps are the heights by which minor apexes fall short of the first."""
 
     minor_count: Annotated[int, Field(ge=1, le=3)]
-    offset_min_nm: Positive
-    offset_max_nm: Positive
+    offset_min_nm: Length
+    offset_max_nm: Length
     offset_radius_share: Probability
-    min_radius_nm: Positive
-    max_radius_nm: Positive
+    min_radius_nm: Length
+    max_radius_nm: Length
+
+    @model_validator(mode="after")
+    def _least_below_most(self) -> Self:
+        if not self.offset_min_nm < self.offset_max_nm:
+            raise ValueError("offset_min_nm must be below offset_max_nm")
+        if not self.min_radius_nm < self.max_radius_nm:
+            raise ValueError("min_radius_nm must be below max_radius_nm")
+        return self
 
 
 class FirstTip(Block):
     """The tip an episode starts with, before bad ones are picked."""
 
-    radius_nm: Spread
-    gap_mean_nm: Positive
+    radius_nm: Sizes
+    gap_mean_nm: Height
     coated_share: Probability
     weak_share: Probability
     unstable_share: Probability
@@ -77,25 +112,25 @@ class FirstTip(Block):
 class Instability(Block):
     """Telegraph switching of the apex: rates and the difference between both configurations."""
 
-    out_hz: Spread
-    back_hz: Spread
-    height_nm: Spread
-    shift_nm: Spread
-    dirty_out_hz: Spread
-    dirty_back_hz: Spread
-    dirty_height_nm: Spread
+    out_hz: Frequencies
+    back_hz: Frequencies
+    height_nm: Heights
+    shift_nm: Lengths
+    dirty_out_hz: Frequencies
+    dirty_back_hz: Frequencies
+    dirty_height_nm: Heights
 
 
 class Hidden(Block):
     """What differs from episode to episode and is never shown."""
 
-    pulse_threshold_v: Spread
+    pulse_threshold_v: Voltages
     negative_preferred: Probability
-    depth_offset_nm: Spread
-    depth_scale: Spread
-    best_depth_nm: Spread
-    dirt: Spread
-    change_per_frame: Spread
+    depth_offset_nm: Shifts
+    depth_scale: Factors
+    best_depth_nm: Heights
+    dirt: Shares
+    change_per_frame: Shares
 
 
 class Changes(Block):
@@ -104,13 +139,13 @@ class Changes(Block):
     They show from the next line on, or ``within_lines``: from somewhere on the line itself.
     """
 
-    frame_lines: Positive
-    unstable_factor: Positive
-    rough_factor: Positive
-    rough_nm: Positive
-    gap_mean_nm: Positive
+    frame_lines: Annotated[float, Field(ge=1, le=1e6)]
+    unstable_factor: Factor
+    rough_factor: Factor
+    rough_nm: Height
+    gap_mean_nm: Height
     becomes_unstable: Probability
-    length_nm: Spread
+    length_nm: Shifts
     within_lines: bool = False
 
 
@@ -128,21 +163,27 @@ class CarbonMonoxide(Block):
     ``lattice_gain`` times.
     """
 
-    reach_nm: Positive
-    pick_up_v: Positive
-    lose_v: Positive
-    steepness_v: Positive
+    reach_nm: Length
+    pick_up_v: Voltage
+    lose_v: Voltage
+    steepness_v: Width
     pulse_picks: Probability
-    near_nm: NotNegative
+    near_nm: Relief
     dip_picks: Probability
     touch_loses: Probability
     change_loses: Probability
-    radius_nm: Spread
-    ahead_nm: NotNegative
-    halo: NotNegative
-    molecule_factor: float
-    molecule_halo: NotNegative
-    lattice_gain: Positive
+    radius_nm: Sizes
+    ahead_nm: Relief
+    halo: Amount
+    molecule_factor: SignedFactor
+    molecule_halo: Amount
+    lattice_gain: Factor
+
+    @model_validator(mode="after")
+    def _picked_up_before_lost(self) -> Self:
+        if not self.pick_up_v < self.lose_v:
+            raise ValueError("pick_up_v must be below lose_v")
+        return self
 
 
 class LargeMolecule(Block):
@@ -154,12 +195,12 @@ class LargeMolecule(Block):
     """
 
     share: Probability
-    radius_nm: Spread
-    shift_nm: Spread
-    ahead_nm: NotNegative
+    radius_nm: Sizes
+    shift_nm: Lengths
+    ahead_nm: Relief
     lobes: Annotated[int, Field(ge=1, le=3)]
-    lobe_nm: Spread
-    lobe_gap_nm: Positive
+    lobe_nm: Lengths
+    lobe_gap_nm: Height
     unstable: Probability
 
 
@@ -169,8 +210,8 @@ class Healing(Block):
     Below ``gone_nm`` nothing is left.
     """
 
-    time_s: Positive
-    gone_nm: Positive
+    time_s: Duration
+    gone_nm: Height
 
 
 class Dragging(Block):
@@ -180,107 +221,107 @@ class Dragging(Block):
     loses it after a distance that is ``hold_nm`` on average.
     """
 
-    max_ohm: Positive
-    reach_nm: Positive
-    hold_nm: Positive
+    max_ohm: Resistance
+    reach_nm: Length
+    hold_nm: Length
 
 
 class PulseLaw(Block):
     """What a voltage pulse does."""
 
-    wrong_polarity: Positive
-    threshold_radius_slope: NotNegative
-    threshold_radius_nm: Positive
-    threshold_width_slope: NotNegative
-    reference_width_s: Positive
-    threshold_lift_per_nm: NotNegative
-    feedback_on_factor: Positive
-    steepness_v: Positive
-    desorb_fraction: Positive
-    desorb_steepness_v: Positive
+    wrong_polarity: Factor
+    threshold_radius_slope: Amount
+    threshold_radius_nm: Length
+    threshold_width_slope: Amount
+    reference_width_s: Duration
+    threshold_lift_per_nm: Amount
+    feedback_on_factor: Factor
+    steepness_v: Width
+    desorb_fraction: Factor
+    desorb_steepness_v: Width
     desorb_steadies: Probability
-    strong_v: Positive
-    mild_gap_nm: Positive
-    mild_radius: Spread
+    strong_v: Voltage
+    mild_gap_nm: Height
+    mild_radius: Exponents
     mild_unstable: Probability
-    strong_radius_nm: Spread
-    strong_rate_per_v: Positive
-    strong_scatter: Positive
-    strong_gap_nm: Positive
+    strong_radius_nm: Sizes
+    strong_rate_per_v: Factor
+    strong_scatter: Factor
+    strong_gap_nm: Height
     strong_coat_factor: Probability
     strong_unstable: Probability
-    clean_offset: NotNegative
-    clean_per_v: Positive
-    mild_length_nm: Spread
-    strong_length_nm: Spread
-    mark_base_nm: Positive
-    mark_per_v_nm: NotNegative
-    mark_extra_nm: NotNegative
+    clean_offset: Amount
+    clean_per_v: Factor
+    mild_length_nm: Shifts
+    strong_length_nm: Shifts
+    mark_base_nm: Length
+    mark_per_v_nm: Reach
+    mark_extra_nm: Reach
     mound_share: Probability
-    mound_height_nm: Spread
-    pit_depth_nm: Spread
-    debris_per_nm: NotNegative
+    mound_height_nm: Heights
+    pit_depth_nm: Heights
+    debris_per_nm: Amount
 
 
 class DipLaw(Block):
     """What an indentation does; depths are penetrations past the first contact."""
 
     touch_desorbs: Probability
-    atom_depth_nm: Positive
+    atom_depth_nm: Height
     atom_event: Probability
     atom_steadies: Probability
     atom_cleans: Probability
-    atom_gap: Spread
-    atom_radius: Spread
-    fit_width: Positive
-    coat_gain: NotNegative
-    coat_gain_per_nm: NotNegative
-    dwell_gain_per_decade: NotNegative
-    anneal_count: Positive
-    anneal_depth: Positive
-    strong_cleans_per_nm: NotNegative
-    strong_cleans_per_v: NotNegative
+    atom_gap: Shifts
+    atom_radius: Exponents
+    fit_width: Factor
+    coat_gain: Amount
+    coat_gain_per_nm: Amount
+    dwell_gain_per_decade: Amount
+    anneal_count: Factor
+    anneal_depth: Factor
+    strong_cleans_per_nm: Amount
+    strong_cleans_per_v: Amount
     weak_cleans: Probability
     pickup: Probability
-    memory_nm: Positive
+    memory_nm: Height
     blunt_memory: Probability
-    blunt_slope: Positive
-    blunt_offset_nm: NotNegative
-    radius_floor_nm: Positive
-    radius_deep: NotNegative
-    radius_deep_power: Positive
-    radius_miss: NotNegative
-    radius_fit: NotNegative
-    radius_scatter: Positive
-    gap_floor_nm: Positive
-    gap_fit_nm: NotNegative
+    blunt_slope: Factor
+    blunt_offset_nm: Relief
+    radius_floor_nm: Height
+    radius_deep: Amount
+    radius_deep_power: Factor
+    radius_miss: Amount
+    radius_fit: Amount
+    radius_scatter: Factor
+    gap_floor_nm: Height
+    gap_fit_nm: Relief
     gap_bare_coat: Probability
     gap_bare_anneal: Probability
     unstable: Probability
     unstable_fit: Probability
-    length_per_nm: float
-    length_scatter_per_nm: NotNegative
-    mound_height_nm: Positive
-    mound_per_nm: NotNegative
-    mound_limit_nm: Positive
-    mound_scatter: NotNegative
-    mound_sigma_nm: Positive
-    mound_sigma_contact: NotNegative
-    crater_depth_nm: Positive
-    crater_per_nm: NotNegative
-    crater_rim: Positive
-    rim_height_nm: NotNegative
-    debris_per_nm: NotNegative
-    debris_base_nm: NotNegative
-    debris_reach_per_nm: NotNegative
-    neck_per_nm: NotNegative
-    atom_area_nm2: Positive
+    length_per_nm: SignedFactor
+    length_scatter_per_nm: Amount
+    mound_height_nm: Height
+    mound_per_nm: Amount
+    mound_limit_nm: Height
+    mound_scatter: Amount
+    mound_sigma_nm: Height
+    mound_sigma_contact: Amount
+    crater_depth_nm: Height
+    crater_per_nm: Amount
+    crater_rim: Factor
+    rim_height_nm: Relief
+    debris_per_nm: Amount
+    debris_base_nm: Reach
+    debris_reach_per_nm: Amount
+    neck_per_nm: Amount
+    atom_area_nm2: Area
 
 
 class Marks(Block):
     """Debris that events leave around them, and what a crash does to the tip and the sample."""
 
-    debris_height_nm: Spread
-    debris_sigma_nm: Spread
-    debris_reach: Positive
-    crash_depth_nm: Positive
+    debris_height_nm: Heights
+    debris_sigma_nm: Sizes
+    debris_reach: Factor
+    crash_depth_nm: Height

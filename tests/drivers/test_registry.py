@@ -21,6 +21,19 @@ def test_takes_a_simulator_address_apart() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("sim:my.toml?seed=3", "my.toml"),
+        ("sim:sub/my.toml", "sub/my.toml"),
+        ("sim:/data/my.toml", "/data/my.toml"),
+        ("remote://host/bench/", "bench"),
+    ],
+)
+def test_the_path_of_a_file_keeps_its_slashes(text: str, name: str) -> None:
+    assert Address.parse(text).name == name
+
+
+@pytest.mark.parametrize(
     "text", ["au111", "", "nanonis://host:notaport", "nanonis://host:99999999"]
 )
 def test_refuses_what_is_no_address(text: str) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,18 @@ from filelock import FileLock
 from PIL import Image
 from typer.testing import CliRunner
 
+import sim.dataset.example
 from drivers.errors import ConfigError, FileError
 from drivers.formats import read_gsf, read_scan
+from drivers.sample_map import level
 from sim.cli import simulate
 from sim.dataset import run
-from sim.dataset.example import describe
+from sim.dataset.example import describe, make_example
 from sim.dataset.kinds import TipKind, draw_kind
 from sim.dataset.run import make_dataset
 from sim.dataset.settings import DatasetSettings
 from sim.presets.preset import load_preset
-from sim.tips.tip import Apex, Tip
+from sim.tips.tip import Apex, Termination, Tip
 
 SMALL = DatasetSettings("au111", TipKind.ANY, seed=3, pixels=16, size_nm=8.0)
 #: Ended from outside, it leaves whatever it was doing.
@@ -47,10 +50,9 @@ def labels(folder: Path) -> list[dict]:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Pictures and labels; a .sxm file names the folder that it lies in."""
-    names = [
-        path for path in sorted(folder.rglob("*")) if path.suffix in (".gsf", ".png", ".jsonl")
-    ]
+    """Scans and labels."""
+    kinds = (".sxm", ".gsf", ".png", ".jsonl")
+    names = [path for path in sorted(folder.rglob("*")) if path.suffix in kinds]
     return {str(path.relative_to(folder)): path.read_bytes() for path in names}
 
 
@@ -75,7 +77,10 @@ def test_every_scan_comes_in_every_format_with_the_truth_beside_it(tmp_path: Pat
     assert about["preset"] == load_preset("au111").hash
 
 
-@pytest.mark.parametrize("kind", [kind for kind in TipKind if kind is not TipKind.ANY])
+TROUBLES = [kind for kind in TipKind if kind not in (TipKind.ANY, TipKind.CO, TipKind.MOLECULE)]
+
+
+@pytest.mark.parametrize("kind", TROUBLES)
 def test_a_kind_has_its_own_trouble_and_no_other(kind: TipKind):
     preset, rng = load_preset("au111"), np.random.default_rng(0)
     for tip in (draw_kind(rng, preset, kind) for _ in range(40)):
@@ -87,6 +92,71 @@ def test_a_kind_has_its_own_trouble_and_no_other(kind: TipKind):
             TipKind.GOOD: tip.is_good(preset.good),
         }
         assert [name for name, true in found.items() if true] == [kind]
+
+
+@pytest.mark.parametrize(
+    ("surface", "kind", "ends_in"),
+    [
+        ("cu111", TipKind.CO, Termination.CO),
+        ("au111-w", TipKind.MOLECULE, Termination.MOLECULE),
+    ],
+)
+def test_tips_that_end_in_a_molecule_are_good_metal_behind_it(
+    surface: str, kind: TipKind, ends_in: Termination
+):
+    preset, rng = load_preset(surface), np.random.default_rng(0)
+    tips = [draw_kind(rng, preset, kind) for _ in range(40)]
+    for tip in tips:
+        assert (tip.termination, tip.is_good(preset.good)) == (ends_in, False)
+        assert replace(tip, termination=Termination.CLEAN, stable=True).is_good(preset.good)
+        label = describe(tip, tip, preset.good)
+        assert label["tip"]["adsorbate"]["radius_nm"] == tip.imaging_radius_nm
+        assert label["states"]["contaminated"] is True
+    assert all(tip.stable for tip in tips) is (kind is TipKind.CO)
+
+
+def test_a_co_tip_shows_molecules_as_mounds():
+    settings = {
+        kind: DatasetSettings("cu111", kind, seed=5, pixels=64)
+        for kind in (TipKind.CO, TipKind.GOOD)
+    }
+    skew = {}
+    for kind, one in settings.items():
+        z = level(make_example(one, 0).scan.forward)
+        skew[kind] = float(np.mean((z - np.median(z)) ** 3))
+    assert skew[TipKind.CO] > 0 > skew[TipKind.GOOD]
+
+
+@pytest.mark.parametrize(
+    ("surface", "kind", "says"),
+    [
+        ("au111", TipKind.CO, "tip co needs .* carbon_monoxide, such as cu111; au111 has none"),
+        ("cu111", TipKind.MOLECULE, "molecule needs .* large_molecule, such as au111-w; cu111 has"),
+    ],
+)
+def test_a_tip_that_the_preset_knows_nothing_of_is_refused(surface: str, kind: TipKind, says: str):
+    with pytest.raises(ConfigError, match=says):
+        DatasetSettings(surface, kind)
+    with pytest.raises(ConfigError, match=says):
+        draw_kind(np.random.default_rng(0), load_preset(surface), kind)
+
+
+def test_a_seed_has_other_places_worlds_and_tips_on_another_surface():
+    def seen(surface: str) -> tuple[object, ...]:
+        label = make_example(replace(SMALL, surface=surface), 0).label
+        return label["world_seed"], label["frame"]["x_nm"], label["tip"]["radius_nm"]
+
+    gold, silver, tungsten = map(seen, ("au111", "ag111", "au111-w"))
+    assert all(len({a, b, c}) == 3 for a, b, c in zip(gold, silver, tungsten, strict=True))
+    assert seen("au111") == gold
+
+
+def test_fields_of_labels_are_explained():
+    label = make_example(replace(SMALL, surface="au111-w", tip=TipKind.MOLECULE), 0).label
+    explained = sim.dataset.example.__doc__
+    parts = [label, label["tip"], label["tip"]["adsorbate"], label["states"]]
+    for name in {name for part in parts for name in part}:
+        assert f"``{name}``" in explained
 
 
 def test_any_draws_tips_of_every_sort():
@@ -115,7 +185,7 @@ def test_workers_and_order_change_nothing(tmp_path: Path):
     make_dataset(SMALL, 10, tmp_path / "grown")
     assert make_dataset(SMALL, 40, tmp_path / "grown") == 30
     expected = content(tmp_path / "one")
-    assert len(expected) == 40 * 3 + 1
+    assert len(expected) == 40 * 4 + 1
     assert content(tmp_path / "two") == content(tmp_path / "grown") == expected
 
 
@@ -159,6 +229,47 @@ def test_an_error_midway_keeps_what_is_finished(tmp_path: Path, monkeypatch: pyt
     assert [label["index"] for label in labels(tmp_path)] == [0, 1, 2, 3]
     monkeypatch.setattr(run, "write_sxm", real)
     assert make_dataset(SMALL, 8, tmp_path) == 4
+
+
+def test_an_interrupted_command_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    arguments = ["--surface", "au111", "--count", "8", "--pixels", "16", "--size-nm", "8",
+                 "--seed", "3", "--workers", "1", "--quiet", "--out"]  # fmt: skip
+    assert call(*arguments, str(tmp_path / "whole")).exit_code == 0
+    out = tmp_path / "broken"
+    real, calls = run.write_sxm, []
+
+    def interrupted(path, scan):
+        calls.append(path)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        real(path, scan)
+
+    monkeypatch.setattr(run, "CHUNK", 2)
+    monkeypatch.setattr(run, "write_sxm", interrupted)
+    result = call(*arguments, str(out))
+    assert result.exit_code == 130
+    assert result.output == f"interrupted; the same command goes on with what {out} holds\n"
+    assert len(labels(out)) == 4
+    assert "4 simulated scans written" in call(*arguments, str(out)).stdout
+    assert content(out) == content(tmp_path / "whole")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there Ctrl-C goes to a group of processes")
+@pytest.mark.timeout(180)
+def test_workers_say_nothing_when_they_are_interrupted_on_the_way_up(tmp_path: Path):
+    program, out = tmp_path / "program.py", tmp_path / "set"
+    program.write_text(PROGRAM)
+    with subprocess.Popen(
+        [sys.executable, str(program), str(out)], start_new_session=True, stderr=subprocess.PIPE
+    ) as process:
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline and not (out / ".lock").exists():
+            time.sleep(0.02)
+        time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=90)
+    assert said.count(b"Traceback") == 1  # that of the program itself
+    assert b"spawn_main" not in said
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only there a process can be killed outright")

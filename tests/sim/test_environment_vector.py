@@ -131,7 +131,7 @@ def test_seeds_and_episodes_may_be_given_one_by_one():
 
 
 def test_what_makes_no_sense_is_refused():
-    with pytest.raises(ConfigError, match="workers 3"):
+    with pytest.raises(ConfigError, match="workers 3 must not exceed num_envs 2"):
         VectorTipConditioning(2, config=CONFIG, workers=3)
     env = VectorTipConditioning(2, config=CONFIG)
     with pytest.raises(gymnasium.error.ResetNeeded):

@@ -30,12 +30,12 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     monkeypatch.setattr(sim.presets.preset, "_folder", lambda: tmp_path)
 
     def load(text: str) -> Preset:
-        load_preset.cache_clear()
+        sim.presets.preset._shipped.cache_clear()
         (tmp_path / "odd.toml").write_text(text)
         try:
             return load_preset("odd")
         finally:
-            load_preset.cache_clear()
+            sim.presets.preset._shipped.cache_clear()
 
     return load
 
@@ -92,6 +92,10 @@ def test_a_source_for_everything_replaces_all_sources(write: Write):
         (
             "[adatoms]\nheight_nm = { law = 'normal', a = 0.1, b = 0.1 }",
             "adatoms.height_nm: .*uniform",
+        ),
+        (
+            "[motion]\ndrift_nm_per_min = { law = 'uniform', a = -0.1, b = 0.1 }",
+            r"motion.drift_nm_per_min: .*uniform with a = -0.1 and b = 0.1 draws .* of 0 to 1000",
         ),
         ("[waves]\nstep_nm = 0.001", "waves.scatterer_nm: .*required"),
         ("[grid]\nfinest_nm = 0.5", "grid.finest_nm must not exceed"),
