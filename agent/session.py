@@ -56,7 +56,7 @@ async def run_repair(
         with Journal.create(
             Path(config.journal.directory), _about(config, seed, scorer)
         ) as journal:
-            policy = EscalationRule(config.repair.at, config.envelope)
+            policy = EscalationRule(config.repair.at, microscope.limits)
             result = await repair(microscope, scorer, policy, config.repair, journal, latest.see)
     finally:
         warning = await finish(_close(microscope, latest))

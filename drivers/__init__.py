@@ -13,11 +13,26 @@ from drivers.actions import (
     Wait,
 )
 from drivers.clock import Clock, ScaledClock, VirtualClock
-from drivers.envelope import EnvelopedMicroscope, Limits, check_action, check_scan
-from drivers.microscope import Capability, Feedback, KnowsTruth, Microscope, MicroscopeState
+from drivers.envelope import (
+    Delicate,
+    EnvelopedMicroscope,
+    Limits,
+    check_action,
+    check_scan,
+    check_spectrum,
+)
+from drivers.microscope import (
+    Capability,
+    Feedback,
+    KnowsTruth,
+    Microscope,
+    MicroscopeState,
+    TakesSpectra,
+)
 from drivers.outcome import Outcome, Trace
 from drivers.registry import Address, open_microscope
 from drivers.scan import Frame, Scan, ScanLine, ScanSettings
+from drivers.spectrum import Spectrum, SpectrumSettings
 
 __all__ = [
     "ACTION",
@@ -27,6 +42,7 @@ __all__ = [
     "Capability",
     "Clock",
     "CoarseMove",
+    "Delicate",
     "EnvelopedMicroscope",
     "Feedback",
     "Frame",
@@ -43,11 +59,15 @@ __all__ = [
     "Scan",
     "ScanLine",
     "ScanSettings",
+    "Spectrum",
+    "SpectrumSettings",
+    "TakesSpectra",
     "Trace",
     "TunnellingPoint",
     "VirtualClock",
     "Wait",
     "check_action",
     "check_scan",
+    "check_spectrum",
     "open_microscope",
 ]

@@ -1,15 +1,15 @@
 """The hard limits around every instrument: refuse, never clamp.
 
-``check_action`` and ``check_scan`` are pure. ``EnvelopedMicroscope`` applies them to any driver,
-and ``open_microscope`` hands out no driver without it, in training too. Built-in ceilings cannot
-be raised: configuration can only narrow them.
+The ``check_`` functions are pure. ``EnvelopedMicroscope`` applies them to any driver, and
+``open_microscope`` hands out no driver without it, in training too. Built-in ceilings cannot be
+raised: configuration can only narrow them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator
-from typing import Annotated, get_args
+from typing import Annotated, Protocol, get_args, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,10 +25,17 @@ from drivers.actions import (
     Wait,
 )
 from drivers.clock import Clock
-from drivers.errors import ConfigError, Refused
-from drivers.microscope import Capability, KnowsTruth, Microscope, MicroscopeState
+from drivers.errors import ConfigError, InstrumentError, Refused
+from drivers.microscope import (
+    Capability,
+    KnowsTruth,
+    Microscope,
+    MicroscopeState,
+    TakesSpectra,
+)
 from drivers.outcome import Outcome
 from drivers.scan import ScanLine, ScanSettings
+from drivers.spectrum import Spectrum, SpectrumSettings
 
 NM = 1e-9
 PA = 1e-12
@@ -56,6 +63,7 @@ class Limits(BaseModel):
     max_ramp_nm_per_s: Limit = 500.0
     max_bias_v: Limit = 5.0
     min_bias_v: Limit = 0.002
+    max_sweep_s: Limit = 1_800.0
     max_setpoint_pa: Limit = 20_000.0
     min_setpoint_pa: Limit = 1.0
     max_speed_nm_per_s: Limit = 2_000.0
@@ -88,6 +96,21 @@ class Limits(BaseModel):
                     "limits can only be narrowed"
                 )
         return self.model_copy(update=changes)
+
+    def narrowest(self, other: Limits) -> Limits:
+        """The narrower of both, limit by limit."""
+        tighter = {
+            name: (min if name.startswith("max_") else max)(value, getattr(other, name))
+            for name, value in self
+        }
+        return self.model_copy(update=tighter)
+
+
+@runtime_checkable
+class Delicate(Protocol):
+    """An instrument that itself says which limits it needs; its envelope keeps them, too."""
+
+    limits: Limits
 
 
 class _Checker:
@@ -210,6 +233,22 @@ def check_scan(settings: ScanSettings, state: MicroscopeState, limits: Limits) -
             check.reach(*settings.frame.to_sample(u, v), state)
 
 
+def check_spectrum(settings: SpectrumSettings, limits: Limits) -> None:
+    """Let a spectrum pass or refuse it; pure.
+
+    Raises:
+        Refused: with the name of the limit, the value and the bound.
+    """
+    _check_sound(settings, "spectrum")
+    check = _Checker(limits, "spectrum")
+    check.tunnelling(settings.at)
+    # To the apex a sweep that goes as far as a pulse is one.
+    for limit in ("max_bias_v", "max_pulse_v"):
+        check.within(limit, settings.peak_v, "bias of the sweep, modulation included (V)")
+    # Nothing holds the gap open against drift until the feedback closes again.
+    check.within("max_sweep_s", settings.averaging_s, "time without feedback (s)")
+
+
 def _check_sound(model: BaseModel, what: str) -> None:
     """Refuse what the model itself would not let in: one can be made without being checked."""
     try:
@@ -223,11 +262,15 @@ def _check_sound(model: BaseModel, what: str) -> None:
 
 
 class EnvelopedMicroscope:
-    """Any microscope, with every scan and action checked before it is passed on."""
+    """Any microscope, with every scan and action checked before it is passed on.
+
+    Attributes:
+        limits: the limits in force: those given, narrowed by those of the instrument inside.
+    """
 
     def __init__(self, inner: Microscope, limits: Limits) -> None:
         self._inner = inner
-        self.limits = limits
+        self.limits = limits.narrowest(inner.limits) if isinstance(inner, Delicate) else limits
 
     @property
     def name(self) -> str:
@@ -270,6 +313,22 @@ class EnvelopedMicroscope:
         """
         check_action(action, await self._inner.state(), self.limits)
         return await self._inner.perform(action)
+
+    async def spectrum(self, settings: SpectrumSettings) -> Spectrum:
+        """Take a spectrum if the settings lie inside the envelope.
+
+        Raises:
+            InstrumentError: the instrument inside takes no spectra; nothing was sent.
+            Refused: the settings do not lie inside; nothing was sent.
+        """
+        inner = self._inner
+        if Capability.SPECTRUM not in inner.capabilities or not isinstance(inner, TakesSpectra):
+            raise InstrumentError(
+                f"{inner.name} takes no spectra; expected an instrument with the capability "
+                f"{Capability.SPECTRUM.value!r}"
+            )
+        check_spectrum(settings, self.limits)
+        return await inner.spectrum(settings)
 
     async def withdraw(self) -> None:
         """Withdraw; never refused."""

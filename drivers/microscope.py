@@ -11,6 +11,7 @@ from drivers.actions import Action
 from drivers.clock import Clock
 from drivers.outcome import Outcome
 from drivers.scan import ScanLine, ScanSettings
+from drivers.spectrum import Spectrum, SpectrumSettings
 
 
 class Capability(StrEnum):
@@ -19,6 +20,7 @@ class Capability(StrEnum):
     SCAN = "scan"
     PULSE = "pulse"
     INDENT = "indent"
+    SPECTRUM = "spectrum"
     COARSE = "coarse"
     TRACES = "traces"
     SAFE_TIP = "safe_tip"
@@ -97,6 +99,19 @@ class Microscope(Protocol):
 
     async def close(self) -> None:
         """Restore what the driver changed and let go of the instrument."""
+        ...
+
+
+@runtime_checkable
+class TakesSpectra(Protocol):
+    """An instrument that can sweep the bias at a point; it claims ``Capability.SPECTRUM``."""
+
+    async def spectrum(self, settings: SpectrumSettings) -> Spectrum:
+        """Take a spectrum where the tip stands; the feedback is closed again at its end.
+
+        Raises:
+            OutcomeUnknown: the sweep was begun and its end was not seen.
+        """
         ...
 
 

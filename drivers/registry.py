@@ -86,7 +86,8 @@ async def open_microscope(
 
     Args:
         text: address such as ``sim:au111`` or ``nanonis://host:6501``.
-        limits: the envelope; the built-in ceilings if None.
+        limits: the envelope, the built-in ceilings if None; what the instrument itself asks for
+            narrows it.
         options: driver options, as in the query of an address; the query wins.
         seed: seed for simulated instruments.
 

@@ -7,6 +7,7 @@ at half maximum (Klein et al., Phys. Rev. B 7, 2336 (1973)), and never less than
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Self
 
@@ -58,6 +59,17 @@ class SpectrumSettings(BaseModel):
         """The biases in the order of the sweep (V), shape (points,)."""
         return np.linspace(self.start_v, self.stop_v, self.points)
 
+    @property
+    def peak_v(self) -> float:
+        """Largest magnitude of the bias during the sweep (V), modulation included."""
+        ends = abs(self.start_v), abs(self.stop_v)
+        return max(ends) + math.sqrt(2) * self.modulation_v_rms
+
+    @property
+    def averaging_s(self) -> float:
+        """Time of all averaging (s): the tip is without feedback for at least as long."""
+        return self.points * self.integration_s
+
 
 @dataclass(frozen=True, slots=True)
 class Spectrum:
@@ -73,6 +85,9 @@ class Spectrum:
         y_m: position of the tip (m).
         started_s: instrument time when the feedback let go (s).
         finished_s: instrument time when it was closed again (s).
+        z_jump_m: height under feedback at ``settings.at`` after less before, drift subtracted (m);
+            None where the instrument does not tell. Far from zero, the sweep has changed the tip
+            or the surface.
         source: controller or file it came from.
     """
 
@@ -84,4 +99,5 @@ class Spectrum:
     y_m: float
     started_s: float
     finished_s: float
+    z_jump_m: float | None = None
     source: str | None = None

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 from drivers.actions import Action
 from drivers.clock import Clock, ScaledClock, VirtualClock
+from drivers.envelope import Limits
 from drivers.errors import ConfigError
 from drivers.microscope import Capability, MicroscopeState
 from drivers.outcome import Outcome
 from drivers.registry import Address
 from drivers.scan import ScanLine, ScanSettings
+from drivers.spectrum import Spectrum, SpectrumSettings
 from sim.presets.preset import load_preset
 from sim.world import World
 
@@ -29,6 +32,7 @@ class SimulatedMicroscope:
         name: the address it answers to, ``sim:au111``.
         clock: instrument time.
         capabilities: all there are.
+        limits: what its tip material is gentle with; the built-in ceilings where it does not say.
         world: the world inside.
     """
 
@@ -36,6 +40,8 @@ class SimulatedMicroscope:
         self.name = f"sim:{world.preset.name}"
         self.clock = clock
         self.capabilities = frozenset(Capability)
+        gentle = world.preset.gentle
+        self.limits = gentle.within(Limits()) if gentle else Limits()
         self.world = world
 
     async def state(self) -> MicroscopeState:
@@ -73,6 +79,20 @@ class SimulatedMicroscope:
             return self.world.apply(action)
         finally:
             # A failed approach has taken its time too.
+            await self._wait()
+
+    async def spectrum(self, settings: SpectrumSettings) -> Spectrum:
+        """Take a spectrum where the tip stands; it takes its time on the clock.
+
+        Raises:
+            ContactLost: the tip is withdrawn.
+            CommandFailed: the sweep goes too far, the modulation is too fast for the preamplifier,
+                or the feedback cannot hold the tunnelling point.
+        """
+        self._catch_up()
+        try:
+            return replace(self.world.spectrum(settings), source=self.name)
+        finally:
             await self._wait()
 
     async def withdraw(self) -> None:

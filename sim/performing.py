@@ -12,7 +12,6 @@ from drivers.actions import (
     MoveTo,
     Pulse,
     RetuneFeedback,
-    TunnellingPoint,
     Wait,
 )
 from drivers.errors import ApproachFailed
@@ -21,7 +20,7 @@ from drivers.outcome import Outcome, Trace
 if TYPE_CHECKING:
     from sim.world import World
 
-#: How long z is averaged before and after a pulse.
+#: How long z is averaged before and after a pulse or a sweep.
 AVERAGE_S = 0.1
 
 
@@ -49,16 +48,10 @@ def perform(world: World, action: Action) -> Outcome:
     return Outcome(started, world.time_s)
 
 
-def _tunnel(world: World, at: TunnellingPoint) -> None:
-    world.tunnel(at)
-    world.set_feedback(True)
-    world.advance(world.preset.controller.settle_s)
-
-
 def _pulse(world: World, action: Pulse) -> Outcome:
     world.need_contact("pulse")
     started = world.time_s
-    _tunnel(world, action.at)
+    world.settle(action.at)
     before = world.averaged_z_m(AVERAGE_S)
     averaged = world.time_s
     held = action.feedback == "held"
@@ -66,14 +59,14 @@ def _pulse(world: World, action: Pulse) -> Outcome:
         world.set_feedback(False)
         world.shift_z(action.z_offset_m)
     trace = world.pulse(action.peak_bias_v, action.width_s, held)
-    _tunnel(world, action.at)
+    world.settle(action.at)
     return _outcome(world, started, averaged, before, trace)
 
 
 def _indentation(world: World, action: Indentation) -> Outcome:
     world.need_contact("indent")
     started = world.time_s
-    _tunnel(world, action.at)
+    world.settle(action.at)
     before = world.averaged_z_m(action.average_s)
     averaged = world.time_s
     trace = world.indent(

@@ -63,7 +63,8 @@ class Rig:
         )
         self._scan_seed: tuple[int, ...] = (seed, 7)
         self._scans = 0
-        self._sweep_seed, self._sweeps = (seed, 9), 0
+        self._sweep_seed: tuple[int, ...] = (seed, 9)
+        self._sweeps = 0
         self.latents = Latents.draw(setup, preset)
         self._noise = NoiseLevels(preset, setup)
         electronics = Electronics(preset.spectrum.tip, seed)
@@ -185,6 +186,7 @@ class Rig:
             # In place: the laws and the recorder hold the same generators.
             chance.bit_generator.state = np.random.PCG64([seed, stream, *key]).state
         self._scan_seed, self._scans = (seed, 7, *key), 0
+        self._sweep_seed, self._sweeps = (seed, 9, *key), 0
 
     def set_bias(self, bias_v: float) -> None:
         """Set the bias (V); under feedback, next to no bias drives the tip into the sample."""

@@ -117,6 +117,11 @@ class Sample:
             self._marks = self._marks[np.abs(self._marks[:, 2]) > law.gone_nm]
             self.revision += 1
 
+    def step_distance_nm(self, x: float, y: float) -> float:
+        """Distance to the nearest step, measured along the course; infinite if none is near."""
+        past = self._terraces.over((x, y, x, y), 0.0).past_nm(np.array(x), np.array(y))
+        return min((abs(float(one)) for one in past), default=math.inf)
+
     def molecule_near(self, x: float, y: float, reach: float) -> Doubles | None:
         """A molecule within ``reach`` of a point, if there is one."""
         point = np.array([x, y])

@@ -12,14 +12,16 @@ import math
 
 import numpy as np
 
-from drivers.actions import Action
+from drivers.actions import Action, TunnellingPoint
 from drivers.microscope import Feedback
 from drivers.outcome import Outcome, Trace
 from drivers.spectrum import Spectrum, SpectrumSettings
-from sim.performing import perform
+from sim.performing import AVERAGE_S, perform
 from sim.scanning import Scanner
 from sim.scans.imaging import NM
-from sim.spectra.sweeps import Amplifier, Held, check, point_s, sweep
+from sim.spectra.lateral import site_of
+from sim.spectra.sweeps import Amplifier, Held, check, point_s, strains, sweep
+from sim.tips.conditioning import Conditioning
 from sim.traces import PulseShape, Ramp
 
 
@@ -155,6 +157,17 @@ class World(Scanner):
         ramp = Ramp(start, *depths, times, biases, gap, contact, gap_after)
         return self._recorder.indentation(ramp, old)
 
+    def settle(self, at: TunnellingPoint) -> None:
+        """Close the feedback at a tunnelling point and wait until it has settled.
+
+        Raises:
+            CommandFailed: the setpoint is not what the preamplifier can show.
+            ContactLost: the sample is out of reach.
+        """
+        self.tunnel(at)
+        self.set_feedback(True)
+        self.advance(self.preset.controller.settle_s)
+
     def averaged_z_m(self, seconds: float) -> float:
         """Average the height over ``seconds`` (m)."""
         self.advance(seconds)
@@ -177,29 +190,30 @@ class World(Scanner):
     def spectrum(self, settings: SpectrumSettings) -> Spectrum:
         """Take a spectrum where the tip stands; the feedback is closed again at the end.
 
+        A large bias may change the apex as a pulse does; the curves go on with the new one, and
+        ``z_jump_m`` tells.
+
         Raises:
             ContactLost: the tip is withdrawn.
             CommandFailed: the sweep goes too far, the modulation is too fast for the preamplifier,
                 or the feedback cannot hold the tunnelling point.
         """
         self.need_contact("take a spectrum")
-        at = settings.at
+        at, law = settings.at, self.preset.spectrum
         check(self.preset, settings, self._junction.tunnel_gap_nm(at.bias_v, at.setpoint_a))
-        self.tunnel(at)
-        self.set_feedback(True)
-        self.advance(self.preset.controller.settle_s)
+        self.settle(at)
+        before = self.averaged_z_m(AVERAGE_S)
+        started, place = self.time_s, self._place_nm()
         self.set_feedback(False)
-        law, started = self.preset.spectrum, self.time_s
-        rest, switched = self._contact_nm()
-        tip, gap = self.tip, self._gap_nm()
-        self.advance(settings.points * point_s(law, settings))
-        held = Held(tip, gap, self._contact_nm()[0] - rest, switched - rest)
         self._sweeps += 1
         rng = np.random.default_rng([*self._sweep_seed, self._sweeps])
+        stages, closing = self._strained(settings, rng)
+        site = site_of(self.sample, law.surface_state, *place)
         amplifier = Amplifier(self.preset.controller, self._noise)
-        current, didv = sweep(law, settings, held, amplifier, rng)
+        current, didv = sweep(law, settings, stages, closing, site, amplifier, rng)
         finished = self.time_s
-        self.set_feedback(True)
+        self.settle(at)
+        after = self.averaged_z_m(AVERAGE_S)
         return Spectrum(
             bias_v=settings.bias_v,
             current_a=current.astype(np.float32),
@@ -209,7 +223,35 @@ class World(Scanner):
             y_m=self.y_m,
             started_s=started,
             finished_s=finished,
+            z_jump_m=after - before - self.z_drift_m(started),
         )
+
+    def _strained(
+        self, settings: SpectrumSettings, rng: np.random.Generator
+    ) -> tuple[list[Held], float]:
+        """Let a sweep pass: the tip before it and after each change, and how the gap closed."""
+        dt_s = point_s(self.preset.spectrum, settings)
+        rest, switched = self._contact_nm()
+        gap, began = self._gap_nm(), self.tip
+        self.advance(settings.points * dt_s)
+        stages = [Held(0, began, gap, settings.at.setpoint_a, switched - rest)]
+        closing = self._contact_nm()[0] - rest if self.tip is began else 0.0
+        # A stream of its own: sweeps that change nothing leave the luck of all else alone.
+        laws = Conditioning(self.preset, self.latents, rng)
+        for strain in strains(settings, self.preset.pulse.steepness_v, dt_s):
+            old, contact = self.tip, self._contact_nm()[0]
+            over = self._over_molecule()
+            self._apply(laws.pulse(old, strain.bias_v, strain.width_s, 0.0, False, over))
+            if self.tip == old:
+                continue
+            first = int(rng.integers(strain.first, strain.last, endpoint=True))
+            rest, switched = self._contact_nm()
+            gap -= rest - contact
+            flows = abs(self._junction.current_a(gap, settings.at.bias_v))
+            stages.append(Held(first, self.tip, max(gap, 0.0), flows, switched - rest))
+            # An apex that got longer than the gap is in the sample now.
+            self._touch()
+        return stages, closing
 
     def _drawn_in_vain(self) -> int:
         """How many steps the motor will make in vain when it comes back."""

@@ -6,8 +6,10 @@ its provenance. A ``provenance`` with ``"*"`` speaks for its whole section, inhe
 included: what was measured on one surface is only assumed on the next.
 
 ``instrument = "usual"`` puts what ``instruments/usual`` says between both.
-``au111-ptir`` is the preset ``au111`` under the tip material ``ptir``: what ``tips/ptir`` says
-takes the place of what the surface says.
+``au111-300k-ptir`` is the surface ``au111`` under the condition ``300k`` and the tip material
+``ptir``: what ``conditions/300k`` says takes the place of what the surface says, and ``tips/ptir``
+that of both. A condition may bring an ``instrument``, which adds what the surface's own lacks, and
+its ``for`` has a last word about single surfaces.
 """
 
 from __future__ import annotations
@@ -20,24 +22,54 @@ from drivers.errors import ConfigError
 Table = dict[str, Any]
 
 
-def resolved(name: str, read: Callable[[str], Table]) -> Table:
-    """The whole content of preset ``name``; ``read`` returns what a file says.
+def resolved(
+    surface: str, condition: str | None, tip: str | None, read: Callable[[str], Table]
+) -> Table:
+    """The whole content of a preset; ``read`` returns what a file says.
 
     Raises:
         ConfigError: presets extend each other in a circle, ``without`` names what is not there, or
             a number that replaces another does not say where it comes from.
     """
-    surface, _, material = name.partition("-")
-    table = extended(surface, read)
-    if not material:
-        return table
-    tip = extended(f"tips/{material}", read)
-    names = {key: tip.pop(key, None) for key in ("name", "title")}
-    table = _merged(table, tip, f"preset {name!r}: ")
+    table = extended(surface, read, ())
+    if condition:
+        table = _under(table, surface, read(f"conditions/{condition}"), read)
+    if tip:
+        own = extended(f"tips/{tip}", read, ())
+        title = f"{table['title']}, {own['title']}"
+        table = _overlaid(table, own, title)
+    return table
+
+
+def _under(table: Table, surface: str, condition: Table, read: Callable[[str], Table]) -> Table:
+    own = dict(condition)
+    instrument, exceptions = own.pop("instrument", None), own.pop("for", {})
+    if instrument is not None:
+        table = _filled(table, read(f"instruments/{instrument}"))
+    # Titles are: what, how cold, simulated.
+    what = table["title"].split(", ")[0]
+    table = _overlaid(table, own, f"{what}, {own['title']}, simulated")
+    special = dict(exceptions.get(surface, {}))
+    where = f"condition {own['name']!r}, for {surface!r}: "
+    for section in special.pop("without", []):
+        table = _without(table, section.split("."), f"{where}without {section!r}")
+    return _merged(table, special, where)
+
+
+def _overlaid(table: Table, own: Table, title: str) -> Table:
+    name = f"{table['name']}-{own['name']}"
+    return {**_merged(table, own, f"preset {name!r}: "), "name": name, "title": title}
+
+
+def _filled(table: Table, instrument: Table) -> Table:
+    """``table`` with every section of ``instrument`` that it has not yet."""
     return {
         **table,
-        "name": f"{surface}-{names['name']}",
-        "title": f"{table['title']}, {names['title']}",
+        **{
+            key: _filled(table[key], value) if key in table and not _is_section(value) else value
+            for key, value in instrument.items()
+            if key not in table or not _is_section(value)
+        },
     }
 
 

@@ -173,6 +173,11 @@ def known_tips() -> tuple[str, ...]:
     return tuple(name for name in _names(_folder() / "tips") if name != COMMON_TIP)
 
 
+def known_conditions() -> tuple[str, ...]:
+    """Conditions that can follow the name of a surface, behind a hyphen and before the tip."""
+    return _names(_folder() / "conditions")
+
+
 def known_instruments() -> tuple[str, ...]:
     """Instruments that a preset can name."""
     return _names(_folder() / "instruments")
@@ -184,7 +189,7 @@ def _names(folder: Traversable) -> tuple[str, ...]:
 
 
 def load_preset(name: str) -> Preset:
-    """Read the preset ``name``: a surface, or a surface and a tip material (``au111-ptir``).
+    """Read a preset: a surface, perhaps a condition, perhaps a tip material (``au111-300k-ptir``).
 
     What ends in ``.toml`` is the path of a file of one's own, which may extend a shipped surface.
     Its ``name`` is free, and that of the file where it gives none.
@@ -219,15 +224,9 @@ def _own_table(path: Path) -> Table:
         raise FileError(f"preset {str(path)!r} is no TOML: {error}") from None
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _shipped(name: str) -> Preset:
-    surface, dash, material = name.partition("-")
-    if surface not in known_presets():
-        known = ", ".join(known_presets())
-        raise ConfigError(f"unknown simulated surface {surface!r}; known are {known}")
-    if dash and material not in known_tips():
-        raise ConfigError(f"unknown tip {material!r}; known are {', '.join(known_tips())}")
-    content = resolved(name, _read)
+    content = resolved(*_parts(name), _read)
     if content.get("name") != name:
         raise ConfigError(f"preset {name!r}: name is {content.get('name')!r}, not that of its file")
     return _checked(name, content)
@@ -240,6 +239,24 @@ def _checked(name: str, content: Table) -> Preset:
         raise ConfigError(f"preset {name!r}: {_what_is_wrong(error)}") from None
 
 
+def _parts(name: str) -> tuple[str, str | None, str | None]:
+    """Surface, condition and tip of a preset's name."""
+    surface, *rest = name.split("-")
+    if surface not in known_presets():
+        raise ConfigError(
+            f"unknown simulated surface {surface!r}; known are {', '.join(known_presets())}; "
+            f"a condition ({', '.join(known_conditions())}) and a tip ({', '.join(known_tips())}) "
+            "may follow, each behind a hyphen"
+        )
+    condition = rest.pop(0) if rest and rest[0] in known_conditions() else None
+    if rest and (len(rest) > 1 or rest[0] not in known_tips()):
+        raise ConfigError(
+            f"unknown tip {'-'.join(rest)!r}; known are {', '.join(known_tips())}; the conditions, "
+            f"which come before the tip, are {', '.join(known_conditions())}"
+        )
+    return surface, condition, rest[0] if rest else None
+
+
 def _read(name: str) -> Table:
     folder, _, part = name.rpartition("/")
     if folder == "tips" and part not in (COMMON_TIP, *known_tips()):
@@ -247,7 +264,7 @@ def _read(name: str) -> Table:
     if folder == "instruments" and part not in known_instruments():
         known = ", ".join(known_instruments())
         raise ConfigError(f"unknown instrument {part!r}; known are {known}")
-    if folder not in ("tips", "instruments") and name not in known_presets():
+    if folder not in ("tips", "instruments", "conditions") and name not in known_presets():
         raise ConfigError(
             f"unknown simulated surface {name!r}; known are {', '.join(known_presets())}"
         )

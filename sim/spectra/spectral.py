@@ -20,6 +20,7 @@ from sim.presets.quantities import (
     Factor,
     Factors,
     Height,
+    Length,
     Negative,
     Probability,
     SignedFactor,
@@ -30,17 +31,43 @@ from sim.presets.quantities import (
 )
 
 
+class StepScattering(Block):
+    """What a step reflects: ``loss`` of the density right at it, in phase over ``coherence_nm``."""
+
+    loss: Probability
+    coherence_nm: Length
+
+
+class BoundState(Block):
+    """A level ``below_ev`` under the bottom of a band, ``sigma_nm`` (deviation) around adatoms."""
+
+    sigma_nm: Length
+    below_ev: Amount
+    width_ev: Width
+    weight: Factor
+
+
+class Shadow(Block):
+    """``loss`` of a density on top of a molecule, ``sigma_nm`` (deviation) around its middle."""
+
+    sigma_nm: Length
+    loss: Probability
+
+
 class SurfaceState(Block):
     """A Shockley state: a band with its bottom at ``onset_ev`` and an effective ``mass``.
 
     In two dimensions that is a step in the density of states; ``linewidth_ev`` (full width at half
-    maximum) is what the lifetime makes of it.
+    maximum) is what the lifetime makes of it. Steps, adatoms and molecules change it nearby.
     """
 
     onset_ev: Energy
     mass: Factor
     linewidth_ev: Width
     weight: Factor
+    step: StepScattering | None = None
+    adatom: BoundState | None = None
+    molecule: Shadow | None = None
 
 
 class Gap(Block):
@@ -81,8 +108,8 @@ class TipStatesLaw(Block):
 class SpectrumLaw(Block):
     """What spectra of the surface show, and within which limits they can be taken.
 
-    The bulk has the density 1 + slope E + curvature E^2. Above ``max_bias_v`` a sweep would change
-    the apex; ``settle_s`` is waited at every bias before averaging begins.
+    The bulk has the density 1 + slope E + curvature E^2. It holds up to
+    ``max_bias_v``; ``settle_s`` is waited at every bias before averaging begins.
     """
 
     temperature_k: Temperature

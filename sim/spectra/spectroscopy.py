@@ -18,6 +18,7 @@ from scipy.constants import Boltzmann, elementary_charge
 from scipy.interpolate import CubicSpline
 
 from sim.scans.kernels import Doubles
+from sim.spectra.lateral import TERRACE, Site, bound_density, surface_share
 from sim.spectra.spectral import Gap, SpectrumLaw, SurfaceState
 from sim.tips.states import TipStates, lorentzian
 
@@ -56,6 +57,7 @@ class Curve:
         states: the electronic state of the tip; None is flat.
         barrier: the vacuum in between.
         span_v: lowest and highest bias that will be asked for (V).
+        site: where over the surface.
     """
 
     def __init__(
@@ -64,11 +66,12 @@ class Curve:
         states: TipStates | None,
         barrier: Barrier,
         span_v: tuple[float, float],
+        site: Site = TERRACE,
     ) -> None:
         kt = Boltzmann * law.temperature_k / elementary_charge
         step, reach = _step_ev(law, states), kt * THERMAL[-1]
         grid = bias_grid(span_v[0] - reach, span_v[1] + reach, step)
-        sharp = CubicSpline(grid, cold_currents(law, states, barrier, grid))
+        sharp = CubicSpline(grid, cold_currents(law, states, barrier, grid, site))
         inside = bias_grid(*span_v, step)
         smooth = sharp(inside[:, None] + kt * THERMAL) @ THERMAL_WEIGHTS
         # Without bias both Fermi edges are smeared alike and no current is left.
@@ -102,7 +105,11 @@ def bias_grid(low_v: float, high_v: float, step_v: float) -> Doubles:
 
 
 def cold_currents(
-    law: SpectrumLaw, states: TipStates | None, barrier: Barrier, grid_v: Doubles
+    law: SpectrumLaw,
+    states: TipStates | None,
+    barrier: Barrier,
+    grid_v: Doubles,
+    site: Site = TERRACE,
 ) -> Doubles:
     """Currents at absolute zero on a grid that ``bias_grid`` made, shape of ``grid_v``."""
     step = float(grid_v[1] - grid_v[0])
@@ -110,10 +117,13 @@ def cold_currents(
     tip = np.ones_like(offsets) if states is None else states.density(offsets)
     # In-plane motion does not help through the barrier; only the surface state has it given.
     state = law.surface_state
-    surface = np.zeros_like(grid_v) if state is None else _step_density(state, grid_v)
+    bulk, surface = _bulk_density(law, grid_v), np.zeros_like(grid_v)
+    if state is not None:
+        bulk = bulk + bound_density(state, site, grid_v)
+        surface = _step_density(state, grid_v) * surface_share(state, site, grid_v)
     across = grid_v if state is None else _normal_energy(state, grid_v)
     shape = DECAY_PER_NM * barrier.width_nm, barrier.height_ev
-    return _integrate(grid_v, _bulk_density(law, grid_v), surface, across, tip, *shape)
+    return _integrate(grid_v, bulk, surface, across, tip, *shape)
 
 
 def _step_ev(law: SpectrumLaw, states: TipStates | None) -> float:

@@ -175,7 +175,8 @@ class AdatomCell(Periodic):
     Heights added in filled states (negative bias): ``faulted_nm`` for the adatoms of the faulted
     half, ``corner_nm`` for those next to a corner hole, ``rest_nm`` for the rest atoms between
     them. In empty states ``centre_nm`` is added to those away from corner holes. The change from
-    one to the other is ``polarity_v`` wide.
+    one to the other is ``polarity_v`` wide. Domains ``domain_nm`` across are out of step with each
+    other, on one terrace as from terrace to terrace.
     """
 
     cell_nm: Length
@@ -189,5 +190,6 @@ class AdatomCell(Periodic):
     rest_nm: Relief
     rest_sigma_nm: Length
     polarity_v: Width
+    domain_nm: Length
     vacancies: Spot
     reacted: Spot

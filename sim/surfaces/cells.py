@@ -34,6 +34,8 @@ class Cell:
         defects: kinds of defects, each with the sites in the cell (fractional) it may take.
         polar: whether the bias matters.
         quarter_turns: whether the lattice turns by a right angle from level to level.
+        domain_nm: size of the domains it falls into; zero for a lattice that is one.
+        steps: cells of the bulk's own surface along each lattice vector.
     """
 
     basis: Doubles
@@ -41,6 +43,8 @@ class Cell:
     defects: tuple[tuple[Spot, Doubles], ...] = ()
     polar: bool = False
     quarter_turns: bool = False
+    domain_nm: float = 0.0
+    steps: int = 1
 
 
 def lattice_cell(lattice: Lattice) -> Cell:
@@ -97,7 +101,7 @@ def adatom_cell(cell: AdatomCell) -> Cell:
         )
 
     defects = ((cell.vacancies, adatoms), (cell.reacted, adatoms))
-    return Cell(basis, heights, defects, polar=True)
+    return Cell(basis, heights, defects, polar=True, domain_nm=cell.domain_nm, steps=SIDE)
 
 
 def _rhombus(side_nm: float, degrees: float) -> Doubles:

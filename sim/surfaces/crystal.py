@@ -10,14 +10,17 @@ from numba import njit
 from sim.scans.kernels import ONE, Doubles, Floats, f32
 from sim.surfaces.blocks import Periodic
 from sim.surfaces.cells import POINTS, Cell
-from sim.surfaces.relief import Tile, cell_uniform
-from sim.surfaces.scattered import places, spot_bumps
+from sim.surfaces.domains import Domains, draw_labels, nearest
+from sim.surfaces.relief import Corners, Tile, cell_uniform
+from sim.surfaces.scattered import SCATTER_CELL_NM, places, spot_bumps
 from sim.surfaces.terraces import Staircase
 from sim.surfaces.view import View
 
 #: Waves of the lattice fade out between these shares of the sampling frequency. Real instruments
 #: alias a little less, too, since the feedback does not follow what passes within a pixel.
 PASS, STOP = 0.45, 0.6
+#: The one domain of a lattice that has no others.
+WHOLE = np.zeros((1, 4))
 
 
 @njit(fastmath=True, cache=True, nogil=True)
@@ -93,6 +96,7 @@ class Crystal:
         self._angle = math.atan2(course[1], course[0])
         self._angle += math.radians(numbers.turn_deg.draw(rng))
         self._seed = int(rng.integers(2**31))
+        self._domains = Domains(cell.domain_nm, self._seed) if cell.domain_nm else None
         self._table: tuple[object, Floats] = (None, np.empty((0, 0), np.float32))
 
     @property
@@ -103,9 +107,15 @@ class Crystal:
     def draw(self, tile: Tile, texture: Floats, stairs: Staircase, view: View) -> None:
         """Add the lattice to ``texture``; the heights of ``tile`` are still levels."""
         levels = stairs.levels()
-        frames = np.array([self._frame(level) for level in levels])
+        domains = self._near(tile.corners)
+        frames = np.array([self._frame(level, one) for level in levels for one in domains])
         table = self._seen(view, tile.spacing)
-        draw_cells(texture, tile.height, tile.origin, tile.spacing, frames, levels.start, table)
+        labels, lowest = tile.height, levels.start
+        if len(domains) > 1:
+            labels, lowest = np.empty_like(tile.height), 0
+            span = levels.start, len(levels)
+            draw_labels(labels, tile.height, tile.origin, tile.spacing, domains, span)
+        draw_cells(texture, labels, tile.origin, tile.spacing, frames, lowest, table)
 
     def hide(self, texture: Floats, bare: Floats, height: Floats) -> None:
         """Take the lattice off where something lies on the ``bare`` terraces."""
@@ -118,10 +128,15 @@ class Crystal:
             margin = 6 * max(spot.wide_nm, spot.tall_nm) + float(np.abs(self._cell.basis).max())
             draws = places(self._seed + 1 + k, spot.per_nm2, tile.corners, margin)
             level = stairs.level_at(draws[:, 0], draws[:, 1]).astype(int)
+            x0, y0, x1, y1 = tile.corners
+            reach = margin + SCATTER_CELL_NM
+            domains = self._near((x0 - reach, y0 - reach, x1 + reach, y1 + reach))
+            patch = np.column_stack([level, nearest(domains, draws[:, 0], draws[:, 1])])
             angle = np.empty(len(draws))
-            for one in np.unique(level):
-                here = level == one
-                draws[here] = self._snapped(draws[here], int(one), sites)
+            for one, domain in np.unique(patch, axis=0):
+                here = (patch == (one, domain)).all(axis=1)
+                frame = self._frame(int(one), domains[domain])
+                draws[here] = _snapped(draws[here], frame, sites)
                 angle[here] = self._turn(int(one))
             kinds.append((spot_bumps(spot, draws, angle), spot.halo))
         return kinds
@@ -131,22 +146,20 @@ class Crystal:
         quarter = self._cell.quarter_turns and level % 2
         return self._angle + (math.pi / 2 if quarter else 0.0)
 
-    def _frame(self, level: int) -> Doubles:
+    def _near(self, area: Corners) -> Doubles:
+        """The domains that reach into ``area``."""
+        return WHOLE if self._domains is None else self._domains.near(area)
+
+    def _frame(self, level: int, domain: Doubles) -> Doubles:
         """From x and y to fractional coordinates: rows (per x, per y, at the origin)."""
         c, s = math.cos(self._turn(level)), math.sin(self._turn(level))
         inverse = np.linalg.inv(self._cell.basis @ np.array([[c, s], [-s, c]])).T
-        # Registry between terraces is a matter of chance.
-        start = [cell_uniform(self._seed, level, 0, k) for k in range(2)]
+        if self._domains is None:
+            # Registry between terraces is a matter of chance.
+            start = [cell_uniform(self._seed, level, 0, k) for k in range(2)]
+        else:
+            start = list(self._domains.phase(level, domain, self._cell.steps))
         return np.column_stack([inverse, start]).ravel()
-
-    def _snapped(self, draws: Doubles, level: int, sites: Doubles) -> Doubles:
-        """``draws`` moved to the ``sites`` of the cells that they fell into."""
-        frame = self._frame(level).reshape(2, 3)
-        cells = np.floor(draws[:, :2] @ frame[:, :2].T + frame[:, 2])
-        chosen = sites[(draws[:, 2] * len(sites)).astype(int)]
-        moved = draws.copy()
-        moved[:, :2] = np.linalg.solve(frame[:, :2], (cells + chosen - frame[:, 2]).T).T
-        return moved
 
     def _seen(self, view: View, spacing: float) -> Floats:
         """Heights over fractional coordinates as ``view`` resolves them, the first row repeated."""
@@ -175,6 +188,16 @@ class Crystal:
         k = np.fft.rfftfreq(POINTS, 1 / POINTS)[None, :]
         across: Doubles = np.hypot(*(row[0] * h + row[1] * k for row in back))
         return across
+
+
+def _snapped(draws: Doubles, frame: Doubles, sites: Doubles) -> Doubles:
+    """``draws`` moved to the ``sites`` of the cells that they fell into."""
+    frame = frame.reshape(2, 3)
+    cells = np.floor(draws[:, :2] @ frame[:, :2].T + frame[:, 2])
+    chosen = sites[(draws[:, 2] * len(sites)).astype(int)]
+    moved = draws.copy()
+    moved[:, :2] = np.linalg.solve(frame[:, :2], (cells + chosen - frame[:, 2]).T).T
+    return moved
 
 
 def _filtered(cell: Doubles, gain: Doubles) -> Doubles:

@@ -40,14 +40,21 @@ class Staircase:
 
     def level_at(self, x: Doubles, y: Doubles) -> Doubles:
         """The level at each point."""
+        level = np.full(x.shape, float(self.base))
+        for edge, past in zip(self.edges, self.past_nm(x, y), strict=True):
+            level += edge[1] * (past > 0)
+        return level
+
+    def past_nm(self, x: Doubles, y: Doubles) -> list[Doubles]:
+        """How far each point lies past every step, measured along the course."""
         across = x * self.course[0] + y * self.course[1]
         along = y * self.course[0] - x * self.course[1]
-        level = np.full(x.shape, float(self.base))
-        for place, rise, swing, k, phase, kink, rate, start in self.edges:
+        distances = []
+        for place, _, swing, k, phase, kink, rate, start in self.edges:
             turns = rate * along + start
             triangle = 4 * np.abs(turns - np.floor(turns + 0.5)) - 1
-            level += rise * (across > place + swing * np.sin(k * along + phase) + kink * triangle)
-        return level
+            distances.append(across - (place + swing * np.sin(k * along + phase) + kink * triangle))
+        return distances
 
 
 class Terraces:

@@ -66,8 +66,8 @@ class Gentle(Block):
 
     def within(self, limits: Limits) -> Limits:
         """``limits``, narrowed to what is gentle where they are wider."""
-        ours = {"max_pulse_v": self.max_pulse_v, "max_depth_nm": self.max_depth_nm}
-        return limits.narrowed(**{k: min(v, getattr(limits, k)) for k, v in ours.items()})
+        ours = Limits(max_pulse_v=self.max_pulse_v, max_depth_nm=self.max_depth_nm)
+        return limits.narrowest(ours)
 
 
 class Tunnelling(Block):

@@ -11,6 +11,7 @@ import pytest
 from agent.config import Config, RepairSettings
 from agent.result import Progress
 from agent.session import CLOSE_TIMEOUT_S, run_repair
+from drivers.envelope import Limits
 from drivers.registry import Address
 from tests.agent.scripted import ScriptedMicroscope, ScriptedScorer
 
@@ -56,5 +57,15 @@ async def test_the_policy_knows_the_limits(
 ):
     narrow = config.model_copy(update={"limits": {"max_depth_nm": 0.0}})
     result = await run_repair(narrow, None, ScriptedScorer(), seen.append)
+    assert (result.outcome, result.warning) == ("gave_up", None)
+    assert microscope.calls == ["scan", "close"]
+
+
+async def test_the_policy_keeps_within_what_the_instrument_asks_for(
+    microscope: ScriptedMicroscope, config: Config, seen: list[Progress]
+):
+    # Less than the rule begins with: it must know before it asks.
+    microscope.limits = Limits().narrowed(max_depth_nm=0.3)
+    result = await run_repair(config, None, ScriptedScorer(), seen.append)
     assert (result.outcome, result.warning) == ("gave_up", None)
     assert microscope.calls == ["scan", "close"]

@@ -26,6 +26,8 @@ from drivers import (
     RetuneFeedback,
     ScanLine,
     ScanSettings,
+    Spectrum,
+    SpectrumSettings,
     TunnellingPoint,
     VirtualClock,
     Wait,
@@ -33,7 +35,7 @@ from drivers import (
     check_scan,
 )
 from drivers.actions import Action
-from drivers.errors import ConfigError, Refused
+from drivers.errors import ConfigError, InstrumentError, Refused
 
 AT = TunnellingPoint(bias_v=0.5, setpoint_a=50e-12)
 STATE = MicroscopeState(
@@ -210,6 +212,12 @@ class Recorder:
         self.reached.append(action)
         return Outcome(0.0, 1.0)
 
+    async def spectrum(self, settings: SpectrumSettings) -> Spectrum:
+        self.reached.append(settings)
+        flat = np.zeros(settings.points)
+        single = flat.astype(np.float32)
+        return Spectrum(settings.bias_v, single, single, settings, 0.0, 0.0, 0.0, 1.0)
+
     async def withdraw(self) -> None:
         self.reached.append("withdraw")
 
@@ -233,3 +241,82 @@ async def test_nothing_refused_reaches_the_instrument() -> None:
     await microscope.withdraw()
     assert recorder.reached == [DIP, SCAN, "withdraw"]
     assert microscope.true_state() is None
+
+
+SWEEP = SpectrumSettings(
+    start_v=-1.0,
+    stop_v=1.0,
+    points=101,
+    at=AT,
+    modulation_v_rms=0.01,
+    modulation_hz=700.0,
+    integration_s=0.05,
+)
+
+
+@pytest.mark.parametrize(
+    ("limit", "change"),
+    [
+        ("max_bias_v", {"start_v": -5.5}),
+        ("max_bias_v", {"stop_v": 5.5}),
+        # The modulation goes beyond the end of the sweep.
+        ("max_bias_v", {"stop_v": 4.99}),
+        ("max_bias_v", {"at": altered(AT, bias_v=6.0)}),
+        ("min_bias_v", {"at": altered(AT, bias_v=1e-4)}),
+        ("max_setpoint_pa", {"at": altered(AT, setpoint_a=1e-7)}),
+        ("max_sweep_s", {"integration_s": 20.0}),
+        ("sound", {"points": 1}),
+        ("sound", {"start_v": float("nan")}),
+        ("sound", {"start_v": 1.0}),
+    ],
+)
+async def test_a_sweep_outside_is_refused_and_not_sent(
+    limit: str, change: dict[str, object]
+) -> None:
+    recorder = Recorder()
+    microscope = EnvelopedMicroscope(recorder, Limits())
+    with pytest.raises(Refused) as refusal:
+        await microscope.spectrum(SWEEP.model_copy(update=change))
+    assert refusal.value.limit == limit
+    assert recorder.reached == []
+    assert (await microscope.spectrum(SWEEP)).settings == SWEEP
+    assert recorder.reached == [SWEEP]
+
+
+@pytest.mark.parametrize("limit", ["max_bias_v", "max_pulse_v"])
+async def test_a_sweep_is_held_to_narrower_limits(limit: str) -> None:
+    microscope = EnvelopedMicroscope(Recorder(), Limits().narrowed(**{limit: 1.0}))
+    with pytest.raises(Refused, match=r"modulation included \(V\) 1\.014"):
+        await microscope.spectrum(SWEEP)
+
+
+async def test_an_instrument_that_takes_no_spectra_is_named() -> None:
+    recorder = Recorder()
+    recorder.capabilities = frozenset(Capability) - {Capability.SPECTRUM}
+    with pytest.raises(InstrumentError, match="recorder takes no spectra"):
+        await EnvelopedMicroscope(recorder, Limits()).spectrum(SWEEP)
+    assert recorder.reached == []
+
+
+@given(st.floats(0.0, 12.0), st.floats(0.0, 12.0), st.floats(0.002, 1.0), st.floats(0.002, 1.0))
+def test_two_sets_of_limits_meet_in_the_narrower(
+    volts: float, other_volts: float, least: float, other_least: float
+) -> None:
+    both = Limits(max_pulse_v=volts, min_bias_v=least).narrowest(
+        Limits(max_pulse_v=other_volts, min_bias_v=other_least)
+    )
+    assert both.max_pulse_v == min(volts, other_volts)
+    assert both.min_bias_v == max(least, other_least)
+    assert both.max_depth_nm == Limits().max_depth_nm
+
+
+async def test_the_limits_of_an_instrument_narrow_its_envelope() -> None:
+    recorder = Recorder()
+    recorder.limits = Limits().narrowed(max_depth_nm=0.5, max_pulse_v=4.0)
+    microscope = EnvelopedMicroscope(recorder, Limits().narrowed(max_pulse_v=3.0))
+    assert (microscope.limits.max_depth_nm, microscope.limits.max_pulse_v) == (0.5, 3.0)
+    with pytest.raises(Refused, match=r"max_depth_nm 0\.5"):
+        await microscope.perform(DIP)
+    assert recorder.reached == []
+    # An envelope around an envelope cannot widen it either.
+    assert EnvelopedMicroscope(microscope, Limits()).limits == microscope.limits

@@ -42,7 +42,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
 def test_every_shipped_preset_can_be_read():
     presets = [load_preset(name) for name in known_presets()]
-    assert {"ag111", "au111", "au111_300k", "cu111", "hopg", "hsi100", "si111_7x7"} <= {
+    assert {"ag111", "au111", "cu111", "hopg", "hsi100", "si111_7x7"} <= {
         preset.name for preset in presets
     }
     assert len({preset.hash for preset in presets}) == len(presets)

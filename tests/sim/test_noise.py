@@ -125,4 +125,4 @@ def test_a_warm_instrument_is_louder_than_a_cold_one(frame: Settings):
             levels.append(np.median(np.abs(np.diff(np.diff(picture, axis=0), axis=0))))
         return float(np.median(levels))
 
-    assert line_noise("au111_300k") > 3 * line_noise("au111")
+    assert line_noise("au111-300k") > 3 * line_noise("au111")

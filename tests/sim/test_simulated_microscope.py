@@ -9,12 +9,15 @@ import pytest
 
 from drivers.actions import Approach, MoveTo, Pulse, Wait
 from drivers.clock import Clock, ScaledClock, VirtualClock
+from drivers.conformance import spectrum_faults
 from drivers.errors import ConfigError, ContactLost
 from drivers.microscope import Capability, Feedback, KnowsTruth, Microscope
 from drivers.registry import Address
 from drivers.scan import ScanSettings
+from drivers.spectrum import SpectrumSettings
 from sim.microscope import SimulatedMicroscope, open_simulated
 from sim.presets.preset import Preset
+from sim.tips.tip import Tip
 from sim.world import World
 from tests.sim.conftest import AT, Settings
 
@@ -158,3 +161,28 @@ async def test_the_scale_is_that_of_the_address():
 async def test_wrong_addresses_are_refused_by_name(text: str, says: str):
     with pytest.raises(ConfigError, match=says):
         await open_simulated(Address.parse(text))
+
+
+async def test_a_spectrum_takes_its_time_on_the_clock(preset: Preset):
+    settings = SpectrumSettings(
+        start_v=-0.8,
+        stop_v=0.4,
+        points=41,
+        at=AT,
+        modulation_v_rms=0.005,
+        modulation_hz=700.0,
+        integration_s=0.05,
+    )
+    microscope = SimulatedMicroscope(World(preset, 7, tip=Tip(1.0)), VirtualClock())
+    await microscope.clock.sleep(5.0)
+    assert await spectrum_faults(microscope, settings) == []
+    assert microscope.clock.now() == microscope.world.time_s > 5.0 + settings.averaging_s
+    spectrum = await microscope.spectrum(settings)
+    world = World(preset, 7, tip=Tip(1.0))
+    world.advance(5.0)
+    world.spectrum(settings)
+    assert np.array_equal(spectrum.didv_s, world.spectrum(settings).didv_s)
+    assert spectrum.source == "sim:au111"
+    await microscope.withdraw()
+    with pytest.raises(ContactLost, match="spectrum"):
+        await microscope.spectrum(settings)

@@ -16,6 +16,7 @@ from drivers.errors import CommandFailed, ContactLost
 from drivers.microscope import Feedback
 from drivers.scan import Scan
 from drivers.spectrum import SpectrumSettings
+from sim.performing import AVERAGE_S
 from sim.presets.preset import Preset, known_presets, load_preset
 from sim.tips.states import Level, TipStates
 from sim.tips.tip import Flicker, Tip
@@ -74,8 +75,9 @@ def test_sweeps_take_their_time_and_leave_the_tip_under_feedback(preset: Preset)
     spectrum = world.spectrum(swept())
     law, control = preset.spectrum, preset.controller
     assert spectrum.finished_s - spectrum.started_s == pytest.approx(241 * (0.05 + law.settle_s))
-    assert spectrum.started_s == pytest.approx(control.settle_s)
-    assert world.time_s == spectrum.finished_s
+    around = control.settle_s + AVERAGE_S
+    assert spectrum.started_s == pytest.approx(around)
+    assert world.time_s == pytest.approx(spectrum.finished_s + around)
     assert world.feedback is Feedback.ON
     assert world.bias_v == -0.8
     assert (spectrum.x_m, spectrum.y_m) == (0.0, 0.0)
@@ -197,11 +199,11 @@ def test_electronically_good_is_judged_apart_from_good(
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"stop_v": 2.5}, "2.51 V.*end at 2 V"),
+        ({"stop_v": 4.0}, r"4\.01 V.*end at 3\.5 V"),
         ({"modulation_hz": 5000.0}, "5000 Hz.*1000 Hz"),
         ({"at": TunnellingPoint(bias_v=0.5, setpoint_a=20e-9)}, "20000 pA.*10 nA"),
         ({"at": TunnellingPoint(bias_v=1e-5, setpoint_a=1e-9)}, "contact"),
-        ({"at": TunnellingPoint(bias_v=3.0, setpoint_a=1e-9)}, "3 V.*end at 2 V"),
+        ({"at": TunnellingPoint(bias_v=4.0, setpoint_a=1e-9)}, r"4 V.*end at 3\.5 V"),
     ],
 )
 def test_impossible_sweeps_are_refused_and_nothing_moves(

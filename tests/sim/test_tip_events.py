@@ -29,7 +29,7 @@ def steady(name: str, change_per_frame: float = 0.0) -> Preset:
 
 
 def test_marks_fill_up_at_room_temperature_and_not_in_the_cold(preset: Preset):
-    for numbers, left in ((load_preset("au111_300k"), np.exp(-1)), (preset, 1.0)):
+    for numbers, left in ((load_preset("au111-300k"), np.exp(-1)), (preset, 1.0)):
         sample = Sample(numbers, 1)
         sample.heal(1000.0)
         sample.add([Bump(0, 0, 0.5, 1, 1), Bump(3, 0, -0.4, 1, 1)])
@@ -38,7 +38,7 @@ def test_marks_fill_up_at_room_temperature_and_not_in_the_cold(preset: Preset):
 
 
 def test_what_has_healed_is_gone():
-    sample = Sample(load_preset("au111_300k"), 1)
+    sample = Sample(load_preset("au111-300k"), 1)
     sample.add([Bump(0, 0, 0.5, 1, 1), Bump(3, 0, 0.03, 1, 1)])
     revision = sample.revision
     sample.heal(400.0)
@@ -49,7 +49,7 @@ def test_what_has_healed_is_gone():
 
 
 def test_a_scan_finds_marks_healed(frame: Settings):
-    world = World(steady("au111_300k"), 1, tip=GOOD)
+    world = World(steady("au111-300k"), 1, tip=GOOD)
     world.indent(2e-9, 0.1, 0.02, 0.1, 3e-9, 0.1, 0.1, True)
     before = np.abs(world.sample.marks[:, 2]).max()
     world.advance(800.0)

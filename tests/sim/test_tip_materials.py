@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from drivers.actions import Pulse
 from drivers.envelope import Limits
-from drivers.errors import ConfigError
+from drivers.errors import ConfigError, Refused
+from drivers.registry import open_microscope
 from sim.environments.setup import prepare
 from sim.presets.preset import Preset, known_presets, known_tips, load_preset
 from sim.tips.latents import Latents
 from sim.tips.tip import Tip, draw_first
 from sim.world import World
-from tests.sim.conftest import changed
+from tests.sim.conftest import AT, changed
 
 CARRIERS = {
     "herringbone": "reconstruction",
@@ -100,7 +102,7 @@ def test_a_surface_has_what_it_is_judged_by(name: str):
 
 
 def test_the_definition_of_good_has_a_fingerprint_of_its_own(preset: Preset):
-    assert load_preset("au111_300k").good_definition == preset.good_definition
+    assert load_preset("au111-300k").good_definition == preset.good_definition
     assert changed(preset, noise={"hum_hz": 60.0}).good_definition == preset.good_definition
     for block, numbers in (
         ("good", {"max_radius_nm": 2.0}),
@@ -119,3 +121,16 @@ def test_a_restless_tip_is_not_good_where_life_counts():
     assert not World(hasty, 1, tip=Tip(1.0)).true_state()["good"]
     assert World(preset, 1, tip=Tip(1.0)).true_state()["good"]
     assert World(preset, 1, tip=Tip(1.0)).true_state()["step_good"]
+
+
+async def test_an_instrument_opens_within_the_gentle_range_of_its_tip():
+    plain = await open_microscope("sim:au111")
+    assert plain.limits == Limits()
+    torn = await open_microscope("sim:au111-ptir")
+    assert (torn.limits.max_pulse_v, torn.limits.max_depth_nm) == (3.0, 1.5)
+    narrow = await open_microscope("sim:au111-ptir", limits=Limits().narrowed(max_pulse_v=2.0))
+    assert (narrow.limits.max_pulse_v, narrow.limits.max_depth_nm) == (2.0, 1.5)
+    with pytest.raises(Refused) as refusal:
+        await torn.perform(Pulse(at=AT, bias_v=3.5, width_s=0.1))
+    assert refusal.value.limit == "max_pulse_v"
+    await torn.perform(Pulse(at=AT, bias_v=2.5, width_s=0.1))
