@@ -294,11 +294,17 @@ class Rig:
     def _z_nm(self) -> float:
         if self.feedback is not Feedback.ON:
             return self._held_nm
-        half = self.range_m[2] / NM / 2
-        return min(max(self._contact_nm()[0] + self._tunnel_gap_nm(), -half), half)
+        return self._followed_nm(self._contact_nm()[0])
 
     def _gap_nm(self) -> float:
-        return self._z_nm() - self._contact_nm()[0]
+        contact = self._contact_nm()[0]
+        following = self.feedback is Feedback.ON
+        return (self._followed_nm(contact) if following else self._held_nm) - contact
+
+    def _followed_nm(self, contact_nm: float) -> float:
+        """Where the feedback brings the tip over a contact at ``contact_nm``."""
+        half = self.range_m[2] / NM / 2
+        return min(max(contact_nm + self._tunnel_gap_nm(), -half), half)
 
     def _current_a(self) -> float:
         if self.feedback is Feedback.WITHDRAWN:

@@ -196,7 +196,8 @@ class Sample:
                 moat += view.molecule_halo
             draw_bumps(tile.height, tile.origin, tile.spacing, bumps, moat)
         # Marks are metal like the terrace: an adsorbate on the tip sees no moat around them.
-        draw_bumps(tile.height, tile.origin, tile.spacing, self._marks_in(tile), 0.0)
+        if len(self._marks):
+            draw_bumps(tile.height, tile.origin, tile.spacing, self._marks_in(tile), 0.0)
         if self._crystal and tile.texture is not None:
             self._crystal.hide(tile.texture, bare, tile.height)
 

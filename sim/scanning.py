@@ -130,6 +130,7 @@ class Scanner(Rig):
         heights = np.empty((settings.lines, 2, settings.pixels), np.float32)
         states = np.empty((settings.lines + 1, STATE))
         raster, key, index = self._raster(settings, 0), self._imaging_key(), 0
+        line_s = settings.line_s
         states[0] = raster.settled_state()
         for end in ends:
             self._need_feedback()
@@ -142,8 +143,11 @@ class Scanner(Rig):
                 old = self.tip
                 done, new = self._laws.scan_lines(old, corrugation)
                 self._junction.tip = new
+                time_s = self.time_s
+                # Line by line, to the last bit: their number times one is not quite their sum.
                 for _ in range(done):
-                    self.time_s += settings.line_s
+                    time_s += line_s
+                self.time_s = time_s
                 last = index + done - 1
                 if new is not old:
                     self._split(settings, raster.start_s(last), last, states[last:], seed, heights)

@@ -29,9 +29,11 @@ WARM_S, COLD_S = 2, 20
 WANTED_STEPS, WANTED_GB = 1200, 1.5
 STEPS = 20
 TURNS, QUICK_TURNS = 20, 5
-#: Compiled code cannot do the lines of a 128 x 128 scan with one apex in less (CPU ms): an
-#: estimate from the arithmetic and the memory of one core.
-LIMIT_MS = 0.2
+#: Compiled code cannot do the parts of a 128 x 128 scan in less (CPU ms): estimates for one core
+#: that does 75 billion operations per second. The surface takes 60 operations per point of its
+#: grid, exponential and blur 80; lines with one apex take 0.07 ms of arithmetic and 0.1 ms to
+#: gather from the grid, which each further apex does once more.
+LIMITS_MS = {"drawing the surface": 0.03, "the tip's blur": 0.04, "lines": 0.2}
 PEER_NOTE = "one thread, 25-pixel kernel, there and back; its bitmap is given"
 
 
@@ -105,8 +107,10 @@ def _stages(work: Workload, size: Size, turns: int) -> list[Row]:
     rows, before = [], 0.0
     for name, end in until.items():
         note = f"{(end - before) / until[WHOLE]:.0%} of a scan"
-        if name == "lines" and size == LARGE:
-            note += f"; the limit for one apex is about {LIMIT_MS} ms"
+        if size == LARGE and name in LIMITS_MS:
+            limit = LIMITS_MS[name]
+            one = " with one apex" if name == "lines" else ""
+            note += f"; {(end - before) / limit:.1f} times the limit, about {limit} ms{one}"
         rows.append(Row(f"{size}: {name}", end - before, "ms", note=note))
         before = end
     return rows

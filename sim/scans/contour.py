@@ -18,6 +18,8 @@ X = TypeVar("X", float, Doubles)
 
 # Weights below exp(-35) of the centre would make products that are no normal numbers.
 DEEPEST_WEIGHT = 35.0
+# Deviations of the blur that are seen beyond the edge of a picture.
+MARGIN = 3.0
 
 
 class Contour:
@@ -44,9 +46,11 @@ class Contour:
         self.tip = tip
         self.box = box
         self.bias_v = bias_v
-        reach = _reach(tip) + preset.grid.margin_nm
         # Neighbours within reach of the apexes and of the blur belong to what is seen.
-        tile = sample.tile(box.grown(reach), spacing, _view(preset, tip, bias_v, pixel_nm))
+        margin = max(preset.grid.margin_nm, MARGIN * _blur_nm(tip))
+        tile = sample.tile(
+            _seen(tip, box).grown(margin), spacing, _view(preset, tip, bias_v, pixel_nm)
+        )
         self.origin = tile.origin
         self.spacing = spacing
         self.field = np.empty_like(tile.height)
@@ -77,7 +81,8 @@ class Contour:
         return (x - self.origin[0]) / self.spacing, (y - self.origin[1]) / self.spacing
 
     def _log(self, path: Doubles, apexes: Floats) -> float:
-        out, scratch, pace = (np.zeros(1, np.float32) for _ in range(3))
+        # The point itself, and room: see ``log_contour``.
+        out, pace, scratch = (np.zeros(shape, np.float32) for shape in (1, 1, (4, 1)))
         log_contour(self.field, path, pace, apexes, out, scratch)
         return float(out[0])
 
@@ -97,19 +102,30 @@ def _view(preset: Preset, tip: Tip, bias_v: float, pixel_nm: float) -> View:
     return View(*plain, law.strong_halo if strong else law.weak_halo, pixel_nm)
 
 
-def _reach(tip: Tip) -> float:
-    """How far from the tip's position it may sense the sample (nm)."""
-    far = max(math.hypot(a.dx_nm, a.dy_nm) for a in tip.imaging_apexes)
-    shift = math.hypot(tip.flicker.dx_nm, tip.flicker.dy_nm) if tip.flicker else 0.0
-    return far + shift
+def _seen(tip: Tip, box: Box) -> Box:
+    """Where the apexes may be while the tip is in ``box``."""
+    x, y = zip(*((apex.dx_nm, apex.dy_nm) for apex in tip.imaging_apexes), strict=True)
+    shift = (tip.flicker.dx_nm, tip.flicker.dy_nm) if tip.flicker else (0.0, 0.0)
+    return Box(
+        box.x0 + min(x) + min(shift[0], 0.0),
+        box.y0 + min(y) + min(shift[1], 0.0),
+        box.x1 + max(x) + max(shift[0], 0.0),
+        box.y1 + max(y) + max(shift[1], 0.0),
+    )
+
+
+def _blur_nm(tip: Tip) -> float:
+    """Deviation of the Gaussian of variance R / 2 kappa that the tip's radius blurs with."""
+    return math.sqrt(tip.imaging_radius_nm / tip.decay_per_nm)
 
 
 def _blur_weights(tip: Tip, spacing: float, relief_nm: float) -> Floats:
-    """One side of the Gaussian of variance R / 2 kappa, out to where the relief hides the rest."""
-    sigma = math.sqrt(tip.imaging_radius_nm / tip.decay_per_nm) / spacing
+    """One side of the blur's Gaussian, out to where the relief hides the rest."""
+    sigma = _blur_nm(tip) / spacing
     # A Gaussian cut at three deviations would cut the flanks of everything tall.
     depth = min(max(tip.decay_per_nm * relief_nm, 6.0), DEEPEST_WEIGHT)
-    reach = max(math.ceil(sigma * math.sqrt(2 * depth)), 1)
+    # An even number, as ``blur`` wants it.
+    reach = 2 * max(math.ceil(sigma * math.sqrt(2 * depth) / 2), 1)
     half = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2)
     half /= half[0] + 2 * half[1:].sum()
     return half.astype(np.float32)

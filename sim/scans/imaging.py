@@ -88,7 +88,7 @@ class Raster:
         )
         span = float(ends[0, 0, 0]), float(ends[-1, 1, 1])
         self._chain = _chain(scene, pixels, dts, span)
-        self._scratch = np.empty((4, pixels), np.float32)
+        self._scratch = np.empty((8, pixels), np.float32)
 
     def settled_state(self) -> Doubles:
         """State of a loop that has come to rest at the first point."""

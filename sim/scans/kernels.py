@@ -43,6 +43,15 @@ P0, P1, P2, P3, P4 = (
     f32(0.0091968),
     f32(0.00178967),
 )
+# The same for sin(2 pi t) = t s(t^2) between -1/4 and 1/4, in double precision.
+S0, S1, S2, S3, S4, S5 = (
+    6.283185306487493,
+    -41.34170192976951,
+    81.60520943079571,
+    -76.70366781731862,
+    41.99998966270666,
+    -14.337023736937939,
+)
 # Deviation of the sum of four uniform bytes, and its mean.
 BYTES_SIGMA = f32(1.0 / math.sqrt(4 * (256**2 - 1) / 12))
 BYTES_MEAN = f32(510.0)
@@ -73,6 +82,16 @@ def fast_exp(x: np.float32) -> np.float32:
     r = t - n
     p = ONE + r * (P0 + r * (P1 + r * (P2 + r * (P3 + r * P4))))
     return i32((i32(n) + i32(127)) << i32(23)).view(f32) * p
+
+
+@njit(inline="always")
+def sine(turns: float) -> float:
+    """Sine of a number of full turns, good to 2e-11."""
+    # Folded to a quarter of a turn to either side, where few terms are enough.
+    t = turns - np.floor(turns + 0.5)
+    t = t if abs(t) <= 0.25 else math.copysign(0.5, t) - t
+    u = t * t
+    return float(t * (S0 + u * (S1 + u * (S2 + u * (S3 + u * (S4 + u * S5))))))
 
 
 @njit(inline="always")
@@ -113,11 +132,14 @@ def exponentiate(height: Floats, decay: float, out: Floats) -> tuple[float, floa
 
 
 @njit(fastmath=True, inline="always")
-def add_pair(out: Floats, left: Floats, right: Floats, weight: np.float32) -> None:
-    """Add ``weight`` times the sum of two rows to ``out``; they may be longer."""
+def add_pairs(
+    out: Floats, left: Floats, right: Floats, left2: Floats, right2: Floats, weights: Floats
+) -> None:
+    """Add two pairs of rows to ``out``, each with a weight of its own; they may be longer."""
     # Slices rather than shifted indices: those might be negative, and would not vectorise.
+    first, second = weights[0], weights[1]
     for i in range(out.size):
-        out[i] += weight * (left[i] + right[i])
+        out[i] += first * (left[i] + right[i]) + second * (left2[i] + right2[i])
 
 
 @njit(fastmath=True, inline="always")
@@ -140,7 +162,8 @@ def blur_ends(row: Floats, half: Floats, out: Floats) -> None:
 def blur(field: Floats, half: Floats, scratch: Floats) -> None:
     """Convolve ``field`` (ny, nx) in place with a symmetric kernel; edges repeat.
 
-    ``half`` holds the weights from the centre outwards, ``scratch`` has the field's shape.
+    ``half`` holds the weights from the centre outwards, an even number besides that of the centre;
+    ``scratch`` has the field's shape.
     """
     ny, nx = field.shape
     reach = half.size - 1
@@ -151,15 +174,18 @@ def blur(field: Floats, half: Floats, scratch: Floats) -> None:
             inner, centre = scratch[j, reach : nx - reach], row[reach : nx - reach]
             for i in range(inner.size):
                 inner[i] = half[0] * centre[i]
-            for t in range(1, reach + 1):
-                add_pair(inner, row[reach + t :], row[reach - t :], half[t])
+            for t in range(1, reach + 1, 2):
+                ahead, behind = row[reach + t :], row[reach - t :]
+                add_pairs(inner, ahead, behind, ahead[1:], row[reach - t - 1 :], half[t:])
     for j in range(ny):
         out = field[j]
         centre = scratch[j]
         for i in range(nx):
             out[i] = half[0] * centre[i]
-        for t in range(1, reach + 1):
-            add_pair(out, scratch[min(j + t, ny - 1)], scratch[max(j - t, 0)], half[t])
+        for t in range(1, reach + 1, 2):
+            up, down = scratch[min(j + t, ny - 1)], scratch[max(j - t, 0)]
+            up2, down2 = scratch[min(j + t + 1, ny - 1)], scratch[max(j - t - 1, 0)]
+            add_pairs(out, up, down, up2, down2, half[t:])
 
 
 @njit(fastmath={"contract", "nnan", "ninf", "nsz"}, cache=True, nogil=True)
@@ -199,18 +225,18 @@ def log_contour(
 
     ``path`` is (x, y, dx, dy) in grid points: first point and step; ``pace`` says how many steps
     have been made at each point. ``apexes`` has rows (d_x, d_y, weight). Outside the field its edge
-    repeats.
+    repeats. ``scratch`` has four rows at least as long as ``out``.
     """
     ny, nx = field.shape
     n = out.size
-    places = np.empty((3, n), np.float32)
-    right, up, corner = places[0], places[1], places[2].view(np.int32)
+    total, right, up = scratch[0, :n], scratch[1, :n], scratch[2, :n]
+    corner = scratch[3, :n].view(np.int32)
     mx = f32(nx - 2)
     my = f32(ny - 2)
     dx = f32(path[2])
     dy = f32(path[3])
     for p in range(n):
-        scratch[p] = f32(1e-37)
+        total[p] = f32(1e-37)
     for k in range(apexes.shape[0]):
         ax = f32(path[0] + apexes[k, 0])
         ay = f32(path[1] + apexes[k, 1])
@@ -223,29 +249,43 @@ def log_contour(
             right[p] = fx - f32(ix)
             up[p] = fy - f32(iy)
             corner[p] = iy * i32(nx) + ix
-        add_apex(field, apexes[k, 2], corner, right, up, scratch)
+        add_apex(field, apexes[k, 2], corner, right, up, total)
     for p in range(n):
-        out[p] = fast_log(scratch[p])
+        out[p] = fast_log(total[p])
 
 
 @njit(fastmath=True, cache=True, nogil=True)
 def switch(
-    seed: np.uint32, chances: Doubles, strength: float, spread: float, out: Floats
-) -> np.float32:
+    seed: np.uint32, chances: Doubles, strength: float, spread: float, out: Floats, chance: Floats
+) -> tuple[np.float32, int, int]:
     """Telegraph signal of one pass; ``out`` is 0 at rest and about 1 when switched.
 
     ``chances`` are the probabilities per sample of switching and of coming back. Each visit has its
-    own strength, 1 give or take ``spread``, so that streaks differ. Returns the last value.
+    own strength, 1 give or take ``spread``, so that streaks differ. ``chance`` is room for one more
+    row. Returns the last value, and from where to where the signal is not 0; nothing but what lies
+    between is written.
     """
     away = u32(min(chances[0], 1.0) * (U32_SPAN - 1.0))
     back = u32(min(chances[1], 1.0) * (U32_SPAN - 1.0))
+    draws = chance.view(np.uint32)
+    least = u32(0xFFFFFFFF)
+    for p in range(draws.size):
+        draws[p] = hash32(seed + u32(p) * u32(2654435761))
+        least = min(least, draws[p])
     s = f32(strength)
-    for p in range(out.size):
-        h = hash32(seed + u32(p) * u32(2654435761))
+    first, last = draws.size, 0
+    # Most passes of most tips never switch.
+    if s == f32(0) and least >= away:
+        return s, first, last
+    for p in range(draws.size):
+        h = draws[p]
         if s == f32(0):
             if h < away:
                 s = max(ONE + f32(spread) * hash_normal(h), f32(0.2))
         elif h < back:
             s = f32(0)
         out[p] = s
-    return s
+        if s != f32(0):
+            first = min(first, p)
+            last = p + 1
+    return s, first, last

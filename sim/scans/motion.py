@@ -37,13 +37,16 @@ class Motion:
         self._tau = np.array([*law.creep_s, law.landing_drift_s.draw(rng)])
         self._lag = np.zeros((len(self._tau), 3))
         self._since = 0.0
+        self._known: tuple[float, Doubles] | None = None
         bends = law.bending
         self.loop = bends.loop.draw(rng) if bends else 0.0
         self.bow_per_nm = bends.bow_nm_per_um2.draw(rng) * 1e-6 if bends else 0.0
 
     def offset_nm(self, time_s: float | Doubles) -> Doubles:
         """Displacement (x, y, z) at ``time_s``, shape (3, ...)."""
-        decayed = np.exp(-np.multiply.outer(1 / self._tau, np.asarray(time_s) - self._since))
+        if isinstance(time_s, float):
+            return self._at(time_s)
+        decayed = np.exp(-np.multiply.outer(1 / self._tau, time_s - self._since))
         lag = (self._lag.T @ decayed.reshape(len(self._tau), -1)).reshape(3, *decayed.shape[1:])
         offset: Doubles = np.multiply.outer(self._drift, time_s) + lag
         return offset
@@ -82,7 +85,15 @@ class Motion:
         # The last exponential belongs to landings; the others are creep.
         self._lag[-1] += self._landing_nm.draw(rng) * direction
 
+    def _at(self, time_s: float) -> Doubles:
+        # Height, gap and current are asked for one after the other at the same time.
+        if self._known is None or self._known[0] != time_s:
+            decayed = np.exp((self._since - time_s) / self._tau)
+            self._known = time_s, self._drift * time_s + decayed @ self._lag
+        return self._known[1]
+
     def _settle(self, time_s: float) -> None:
         # Exponentials forget when they began, so all earlier moves fit in one row each.
         self._lag *= np.exp(-(time_s - self._since) / self._tau)[:, None]
         self._since = time_s
+        self._known = None

@@ -37,19 +37,20 @@ def sense(
     signal: Floats,
     scratch: Floats,
 ) -> None:
-    """``log_contour`` of an apex that may switch on the way; its strength is ``state[4]``."""
-    other, mask, buffer = scratch[0], scratch[1], scratch[2]
-    log_contour(field, path, pace, apexes[:resting], signal, buffer)
+    """``log_contour`` of an apex that may switch on the way; its strength is ``state[4]``.
+
+    ``scratch`` has six rows.
+    """
+    other, mask, room = scratch[0], scratch[1], scratch[2:]
+    log_contour(field, path, pace, apexes[:resting], signal, room)
     if resting == apexes.shape[0]:
         return
-    state[4] = switch(seed, chances, state[4], VISIT_SPREAD, mask)
-    moved = f32(0)
-    for p in range(signal.size):
-        moved = max(moved, mask[p])
-    # Most passes of most tips never switch; they are spared the second contour.
-    if moved > f32(0):
-        log_contour(field, path, pace, apexes[resting:], other, buffer)
-        for p in range(signal.size):
+    state[4], first, last = switch(seed, chances, state[4], VISIT_SPREAD, mask, room[0])
+    # Visits are short and few: the second contour is worked out only as far as it is seen.
+    if first < last:
+        seen = slice(first, last)
+        log_contour(field, path, pace[seen], apexes[resting:], other[seen], room)
+        for p in range(first, last):
             signal[p] += mask[p] * (other[p] - signal[p])
 
 
@@ -154,11 +155,16 @@ def regulate(
 
 
 @njit(fastmath=True, cache=True, nogil=True)
-def store(heights: Floats, out: Floats) -> float:
-    """Copy a pass to its place; return its range."""
+def store(heights: Floats, out: Floats, back: bool) -> float:
+    """Copy a pass to its place, turned round if it was the way ``back``; return its range."""
+    n = out.size
     low = top = heights[0]
-    for p in range(out.size):
-        out[p] = heights[p]
+    if back:
+        for p in range(n):
+            out[p] = heights[n - 1 - p]
+    else:
+        out[:] = heights
+    for p in range(n):
         low = min(low, heights[p])
         top = max(top, heights[p])
     return float(top - low)
@@ -180,7 +186,7 @@ def render_lines(
 
     ``first`` is the line of ``course`` to begin with. ``states`` (lines + 1, STATE) begins with the
     state before the first line and gets that after each. ``ranges`` (lines,) gets the range of
-    heights forward. ``scratch`` has shape (4, n); ``seed`` is that of the first line.
+    heights forward. ``scratch`` has shape (8, n); ``seed`` is that of the first line.
     """
     for j in range(out.shape[0]):
         state = states[j + 1]
@@ -189,8 +195,6 @@ def render_lines(
         for d in range(2):
             key = hash32(line_seed + u32(d) * u32(GOLDEN))
             heights = render_pass(optics, course, chain, first + j, d, state, key, scratch)
-            if d == 0:
-                ranges[j] = store(heights, out[j, d])
-            else:
-                # Column 0 is the lowest x both ways, so the way back is stored backwards.
-                store(heights[::-1], out[j, d])
+            # Column 0 is the lowest x both ways, so the way back is stored backwards.
+            extent = store(heights, out[j, d], d == 1)
+            ranges[j] = extent if d == 0 else ranges[j]

@@ -21,6 +21,7 @@ from sim.scans.kernels import (
     fast_exp,
     hash32,
     hash_normal,
+    sine,
     u32,
 )
 
@@ -74,9 +75,9 @@ def disturb(
     """
     n = signal.size
     for q in range(tones.shape[0]):
-        phase = 2 * math.pi * tones[q, 0] * time_s + tones[q, 2]
-        a = f32(tones[q, 1] * math.sin(phase))
-        b = f32(tones[q, 1] * math.cos(phase))
+        turns = tones[q, 0] * time_s + tones[q, 2] / (2 * math.pi)
+        a = f32(tones[q, 1] * sine(turns))
+        b = f32(tones[q, 1] * sine(turns + 0.25))
         for p in range(n):
             signal[p] += a * tables[q, 1, p] + b * tables[q, 0, p]
     pixel = f32(noise[0])
@@ -90,7 +91,7 @@ def disturb(
         signal[p] += offset + start * settled + pixel * hash_normal(seed + u32(p))
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath={"contract", "nnan", "ninf", "nsz"}, cache=True, nogil=True)
 def follow(
     signal: Floats,
     loop: Doubles,
@@ -110,11 +111,15 @@ def follow(
     a00, a01, a10, a11 = loop[0], loop[1], loop[2], loop[3]
     b0, b1, c0, c1, gain = loop[4], loop[5], loop[6], loop[7], loop[8]
     error, integral, last, wander = state[0], state[1], state[2], state[3]
+    # A loop of its own: a sample of the next one has to wait for the last, here none has to.
     for p in range(signal.size):
-        wander = slow[0] * wander + slow[1] * hash_normal(seed + u32(p))
+        out[p] = f32(slow[1]) * hash_normal(seed + u32(p))
+    for p in range(signal.size):
+        wander = slow[0] * wander + out[p]
         u = signal[p] + wander
-        step0 = a00 * error + a01 * integral + b0 * last + c0 * u
-        step1 = a10 * error + a11 * integral + b1 * last + c1 * u
+        # The order of the terms leaves least to wait for: one product each.
+        step0 = a00 * error + (a01 * integral + (b0 * last + c0 * u))
+        step1 = a11 * integral + (a10 * error + (b1 * last + c1 * u))
         error = step0
         integral = step1
         last = u

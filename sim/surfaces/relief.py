@@ -1,4 +1,4 @@
-"""Compiled passes that draw the bare surface on a grid: terraces, herringbone, bumps.
+"""Compiled passes that draw the bare surface on a grid: terraces and bumps.
 
 Lengths are nm. ``origin`` is (x, y) of the first grid point and ``spacing`` the distance between
 points; x grows along a row, y from row to row. What is drawn depends on x and y alone, so that any
@@ -13,12 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from sim.scans.kernels import DEEPEST, ONE, Doubles, Floats, f32, fast_exp, hash32, u32
+from sim.scans.kernels import DEEPEST, ONE, Doubles, Floats, f32, fast_exp, hash32, sine, u32
 
 # Slow fields (meander, wander) are computed at every NODE-th point and drawn straight in between.
 NODE = 16
-# Half width of hcp in periods, periods per ridge width, depth of hcp, pinch in periods.
-RidgeShape = tuple[np.float32, np.float32, np.float32, np.float32]
 # Places per cell where an adatom may sit; more would be closer to Poisson, and slower.
 SLOT = 4
 #: Lowest x and y, then highest x and y of an area.
@@ -84,24 +82,67 @@ def cell_uniform(seed: int, i: int, j: int, k: int) -> float:
 @njit(inline="always")
 def triangle(x: float) -> float:
     """Triangular wave of period 1 between -1 and 1."""
-    return 4.0 * abs(x - math.floor(x + 0.5)) - 1.0
+    return float(4.0 * abs(x - np.floor(x + 0.5)) - 1.0)
+
+
+@njit(cache=True, nogil=True)
+def crests(k: float, phase: float, first: float, step: float, out: Doubles) -> None:
+    """Sine and cosine of ``k x + phase`` at even steps, into ``out`` (2, n).
+
+    A plane wave at every point of a grid is a sum of products of one such row for x and one for y,
+    which spares most of the sines.
+    """
+    turns = k / (2 * math.pi)
+    for quarter in range(2):
+        start = phase / (2 * math.pi) + 0.25 * quarter
+        row = out[quarter]
+        for i in range(row.size):
+            row[i] = sine(turns * (first + step * i) + start)
+
+
+@njit(cache=True, nogil=True)
+def edge_waves(
+    grid: tuple[float, float, float],
+    shape: tuple[int, int],
+    course: tuple[float, float],
+    edges: Doubles,
+) -> tuple[Doubles, Doubles]:
+    """Waves of the meanders along x at the nodes of a row, and along y at all rows.
+
+    ``grid`` is (x and y of the first point, spacing), ``shape`` (rows, columns) of it. Both results
+    are (edges, 2, points); see ``edge_nodes`` and ``crests``.
+    """
+    x, y, spacing = grid
+    columns = np.empty((edges.shape[0], 2, shape[1] // NODE + 2))
+    rows = np.empty((edges.shape[0], 2, shape[0]))
+    for s in range(edges.shape[0]):
+        k = edges[s, 3]
+        crests(-k * course[1], 0.0, x, NODE * spacing, columns[s])
+        crests(k * course[0], edges[s, 4], y, spacing, rows[s])
+    return columns, rows
 
 
 @njit(fastmath=True, cache=True, nogil=True)
 def edge_nodes(
-    origin: tuple[float, float],
+    x: float,
     y: float,
     spacing: float,
     course: tuple[float, float],
     edge: Doubles,
+    columns: Doubles,
+    wave: tuple[float, float],
     distance: Doubles,
 ) -> None:
-    """Signed distance from a step edge at the nodes of one row."""
+    """Signed distance from a step edge at the nodes of the row that begins at (x, y).
+
+    ``columns`` are its ``edge_waves`` along x, ``wave`` is (sine, cosine) of those at y.
+    """
     for c in range(distance.size):
-        x = origin[0] + c * NODE * spacing
-        t = y * course[0] - x * course[1]
-        bend = edge[2] * math.sin(edge[3] * t + edge[4]) + edge[5] * triangle(edge[6] * t + edge[7])
-        distance[c] = x * course[0] + y * course[1] - edge[0] - bend
+        along = x + c * NODE * spacing
+        t = y * course[0] - along * course[1]
+        bend = edge[2] * (wave[0] * columns[1, c] + wave[1] * columns[0, c])
+        bend += edge[5] * triangle(edge[6] * t + edge[7])
+        distance[c] = along * course[0] + y * course[1] - edge[0] - bend
 
 
 @njit(fastmath=True, cache=True, nogil=True)
@@ -110,171 +151,55 @@ def draw_terraces(
     origin: tuple[float, float],
     spacing: float,
     course: tuple[float, float],
+    base: int,
     edges: Doubles,
     edge_nm: float,
 ) -> None:
-    """Add the steps to ``level`` (ny, nx), counted in monatomic layers.
+    """Write the level of the terraces to ``level`` (ny, nx), counted in monatomic layers.
 
-    ``course`` is the unit vector across the steps. Rows of ``edges``: position along it, change of
-    level, then amplitude, wave number and phase of the meander and of the kinks.
+    ``course`` is the unit vector across the steps, ``base`` the level at their lower end. Rows of
+    ``edges``: position along it, change of level, then amplitude, wave number and phase of the
+    meander and of the kinks.
     """
     ny, nx = level.shape
     nodes = nx // NODE + 2
-    distance = np.empty(nodes)
+    distance, terrace = np.empty(nodes), np.empty(nodes, np.float32)
     sharp = f32(1.0 / edge_nm)
     # Where the logistic edge has become flat to a millionth of a layer.
     wide = 14.0 * edge_nm
+    x, y = origin
+    columns, rows = edge_waves((x, y, spacing), (ny, nx), course, edges)
     for j in range(ny):
         row = level[j]
+        row[:] = f32(0)
+        terrace[:] = f32(base)
         for s in range(edges.shape[0]):
-            edge_nodes(origin, origin[1] + j * spacing, spacing, course, edges[s], distance)
+            wave = rows[s, 0, j], rows[s, 1, j]
+            edge_nodes(x, y + j * spacing, spacing, course, edges[s], columns[s], wave, distance)
             rise = f32(edges[s, 1])
             for c in range(nodes - 1):
-                first = c * NODE
-                end = min(nx, first + NODE)
                 near = distance[c]
                 far = distance[c + 1]
                 # Far from the edge the terrace is flat: no exponentials there.
                 if near > wide and far > wide:
-                    for i in range(first, end):
-                        row[i] += rise
+                    terrace[c] += rise
                 elif near > -wide or far > -wide:
-                    start = f32(near)
-                    slope = f32((far - near) / NODE)
-                    for i in range(first, end):
-                        r = (start + slope * f32(i - first)) * sharp
-                        r = min(max(r, f32(-30)), f32(30))
-                        row[i] += rise / (ONE + fast_exp(-r))
-
-
-# Without reassociation and reciprocals, so that points far apart come out the same to the bit.
-EXACT = {"nnan", "ninf", "nsz", "contract"}
-
-
-@njit(inline="always")
-def ridges(turn: np.float32, parity: np.float32, d: np.float32, shape: RidgeShape) -> np.float32:
-    """Profile of a pair of ridges, about 1 on top, less the depth of the hcp stripe between them.
-
-    ``turn`` counts periods across, ``parity`` is that of the periods left out of it; ``d`` runs
-    from -1 to 1 along the ridges, with elbows at 0 and at the ends.
-    """
-    hcp, sharp, depth, pinch = shape
-    half = f32(0.5)
-    whole = f32(np.floor(turn))
-    p = turn - whole - half
-    odd = (whole + parity) * half
-    sign = ONE - f32(4) * (odd - f32(np.floor(odd)))
-    far = ONE - np.abs(d)
-    # Lorentzians rather than Gaussians: no exponential per point, and nobody can tell.
-    near2 = ONE / (ONE + f32(45) * (d * d))
-    far2 = ONE / (ONE + f32(45) * (far * far))
-    # Elbows pinch every second pair and bulge the others.
-    wall = hcp + (near2 * near2 - far2 * far2) * pinch * sign
-    a = (p - wall) * sharp
-    b = (p + wall) * sharp
-    a2 = ONE / (ONE + half * (a * a))
-    b2 = ONE / (ONE + half * (b * b))
-    inside = min(max((wall - np.abs(p)) * sharp + half, f32(0)), ONE)
-    return f32(a2 * a2 + b2 * b2 - depth * inside)
-
-
-@njit(fastmath=EXACT, error_model="numpy", cache=True, nogil=True)
-def draw_span(
-    row: Floats,
-    level: Floats,
-    across: tuple[np.float32, np.float32],
-    along: tuple[np.float32, np.float32],
-    parity: np.float32,
-    zigzag: tuple[np.float32, np.float32],
-    scales: tuple[np.float32, np.float32],
-    shape: RidgeShape,
-) -> None:
-    """Add the reconstruction to a few points of one row, given the levels below them.
-
-    ``across`` (periods) and ``along`` (elbows) are (first, step per point); ``zigzag`` is the swing
-    between elbows and their rounding; ``scales`` is (amplitude, shift per layer).
-    """
-    height, shift = scales
-    swing, rounding = zigzag
-    half, two = f32(0.5), f32(2)
-    for i in range(row.size):
-        k = f32(i)
-        q = along[0] + along[1] * k
-        d = q - two * f32(np.floor(q * half)) - ONE
-        turn = across[0] + shift * level[i] + across[1] * k + swing * np.sqrt(d * d + rounding)
-        row[i] += height * ridges(turn, parity, d, shape)
-
-
-@njit(fastmath=True, cache=True, nogil=True)
-def wander_nodes(
-    origin: tuple[float, float],
-    y: float,
-    spacing: float,
-    course: tuple[float, float],
-    wander: Doubles,
-    across: Doubles,
-    along: Doubles,
-) -> None:
-    """Coordinates across and along the ridges at the nodes of one row, gently bent."""
-    for c in range(across.size):
-        x = origin[0] + c * NODE * spacing
-        u = x * course[0] + y * course[1]
-        v = y * course[0] - x * course[1]
-        for w in range(3):
-            u += wander[w, 0] * math.sin(wander[w, 1] * x + wander[w, 2] * y + wander[w, 3])
-        for w in range(3, 6):
-            v += wander[w, 0] * math.sin(wander[w, 1] * x + wander[w, 2] * y + wander[w, 3])
-        across[c] = u
-        along[c] = v
-
-
-@njit(inline="always")
-def folded(x: float) -> np.float32:
-    """What is left of ``x`` when all multiples of two are taken out."""
-    return f32(x - 2.0 * math.floor(x * 0.5))
-
-
-@njit(fastmath=True, cache=True, nogil=True)
-def draw_herringbone(
-    level: Floats,
-    origin: tuple[float, float],
-    spacing: float,
-    course: tuple[float, float],
-    wander: Doubles,
-    scales: Doubles,
-    shape: Floats,
-) -> None:
-    """Turn ``level`` (layers) into heights (nm) and add the reconstruction.
-
-    ``course`` is the unit vector across the ridges, rows of ``wander`` (amplitude, k_x, k_y, phase)
-    bend it: three for the coordinate across, three for the one along. ``scales`` is (layer height,
-    amplitude, period, elbow spacing, elbow rounding, bend, shift per layer, phase); ``shape``
-    (half width of hcp in periods, periods per ridge width, depth of hcp, pinch in periods).
-    """
-    ny, nx = level.shape
-    nodes = nx // NODE + 2
-    across, along, levels = np.empty(nodes), np.empty(nodes), np.empty(nx, np.float32)
-    layer, height, rounding = f32(scales[0]), f32(scales[1]), f32(scales[4])
-    turns_per_nm = math.cos(scales[5]) / scales[2]
-    swing = f32(math.sin(scales[5]) * scales[3] / scales[2])
-    shift, phase = f32(scales[6]), f32(scales[7])
-    form = (shape[0], shape[1], shape[2], shape[3])
-    for j in range(ny):
-        levels[:] = level[j]
-        level[j] *= layer
-        wander_nodes(origin, origin[1] + j * spacing, spacing, course, wander, across, along)
+                    climb(row[c * NODE : (c + 1) * NODE], near, far, sharp, rise)
         for c in range(nodes - 1):
-            span = slice(c * NODE, (c + 1) * NODE)
-            # Whole periods are taken out in double precision: far away single is too coarse.
-            turns, elbows = across[c] * turns_per_nm, along[c] / scales[3]
-            whole = math.floor(turns)
-            u, v, parity = f32(turns - whole), folded(elbows), folded(whole)
-            du = f32((across[c + 1] - across[c]) * turns_per_nm / NODE)
-            dv = f32((along[c + 1] - along[c]) / scales[3] / NODE)
-            draw_span(
-                level[j, span], levels[span], (u + phase, du), (v, dv), parity,
-                (swing, rounding), (height, shift), form,
-            )  # fmt: skip
+            span = row[c * NODE : (c + 1) * NODE]
+            for i in range(span.size):
+                span[i] += terrace[c]
+
+
+@njit(fastmath=True, inline="always")
+def climb(span: Floats, near: float, far: float, sharp: np.float32, rise: np.float32) -> None:
+    """Add the logistic edge of a step to the points between two nodes."""
+    start = f32(near)
+    slope = f32((far - near) / NODE)
+    for i in range(span.size):
+        r = (start + slope * f32(i)) * sharp
+        r = min(max(r, f32(-30)), f32(30))
+        span[i] += rise / (ONE + fast_exp(-r))
 
 
 @njit(cache=True, nogil=True)

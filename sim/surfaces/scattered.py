@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 
 from sim.presets.blocks import Spread
 from sim.scans.kernels import Doubles
@@ -13,6 +14,8 @@ from sim.surfaces.relief import SLOT, Corners, scatter
 
 #: Size of the cells that things are scattered in.
 SCATTER_CELL_NM = 8.0
+#: Lowest and highest height, smallest and largest width (nm).
+Range = tuple[float, float, float, float]
 
 
 def places(seed: int, per_nm2: float, area: Corners, margin: float) -> Doubles:
@@ -30,19 +33,30 @@ def adatom_bumps(adatoms: Adatoms, seed: int, area: Corners, margin: float) -> D
     """Adatoms and clusters as rows for ``draw_bumps``."""
     seen = 6 * max(adatoms.sigma_nm.b, adatoms.cluster_sigma_nm.b)
     draws = places(seed, adatoms.per_nm2, area, max(margin, seen))
-    cluster = draws[:, 2] < adatoms.cluster_share
-    height, wide = (
-        np.where(cluster, stretched(big, draws[:, k]), stretched(small, draws[:, k]))
-        for k, big, small in (
-            (3, adatoms.cluster_height_nm, adatoms.height_nm),
-            (4, adatoms.cluster_sigma_nm, adatoms.sigma_nm),
+    lone, big = (
+        (height.a, height.b, wide.a, wide.b)
+        for height, wide in (
+            (adatoms.height_nm, adatoms.sigma_nm),
+            (adatoms.cluster_height_nm, adatoms.cluster_sigma_nm),
         )
     )
-    # A cluster is longer one way than the other; a lone atom is round.
-    tall = wide * np.where(cluster, 0.7 + 0.3 * draws[:, 5], 1.0)
-    angle = math.pi * draws[:, 5]
-    flat = np.zeros_like(angle)
-    return np.column_stack([draws[:, :2], height, wide, tall, angle, flat])
+    bumps = np.empty((len(draws), 7))
+    shape_adatoms(draws, adatoms.cluster_share, lone, big, bumps)
+    return bumps
+
+
+@njit(cache=True, nogil=True)
+def shape_adatoms(draws: Doubles, share: float, lone: Range, big: Range, bumps: Doubles) -> None:
+    """Write a row for ``draw_bumps`` for each of ``draws``; ``share`` of them are clusters."""
+    for n in range(draws.shape[0]):
+        x, y, kind, high, broad, turn = draws[n]
+        cluster = kind < share
+        low, top, thin, thick = big if cluster else lone
+        wide = thin + (thick - thin) * broad
+        # A cluster is longer one way than the other; a lone atom is round.
+        tall = wide * (0.7 + 0.3 * turn) if cluster else wide
+        bumps[n, 0], bumps[n, 1], bumps[n, 2] = x, y, low + (top - low) * high
+        bumps[n, 3], bumps[n, 4], bumps[n, 5], bumps[n, 6] = wide, tall, math.pi * turn, 0.0
 
 
 def molecule_bumps(spot: Spot, seed: int, area: Corners, margin: float) -> Doubles:

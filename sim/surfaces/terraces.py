@@ -29,9 +29,9 @@ class Staircase:
     edge_nm: float
 
     def draw(self, tile: Tile) -> None:
-        """Add the level, in layers, to every point of ``tile``."""
-        tile.height[:] += np.float32(self.base)
-        draw_terraces(tile.height, tile.origin, tile.spacing, self.course, self.edges, self.edge_nm)
+        """Write the level, in layers, at every point of ``tile``."""
+        steps = self.course, self.base, self.edges, self.edge_nm
+        draw_terraces(tile.height, tile.origin, tile.spacing, *steps)
 
     def levels(self) -> range:
         """All levels that occur."""

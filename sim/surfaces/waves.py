@@ -17,7 +17,7 @@ from scipy.special import j0
 from sim.scans.kernels import Doubles, Floats, f32
 from sim.spectra.spectral import SurfaceState
 from sim.surfaces.blocks import Waves
-from sim.surfaces.relief import NODE, Tile, edge_nodes
+from sim.surfaces.relief import NODE, Tile, edge_nodes, edge_waves
 from sim.surfaces.terraces import Staircase
 from sim.surfaces.view import View
 
@@ -73,10 +73,13 @@ def draw_wakes(
     nodes = nx // NODE + 2
     distance = np.empty(nodes)
     per = f32((profile.size - 1) / reach)
+    x, y = origin
+    columns, rows = edge_waves((x, y, spacing), (ny, nx), course, edges)
     for j in range(ny):
         row = texture[j]
         for s in range(edges.shape[0]):
-            edge_nodes(origin, origin[1] + j * spacing, spacing, course, edges[s], distance)
+            wave = rows[s, 0, j], rows[s, 1, j]
+            edge_nodes(x, y + j * spacing, spacing, course, edges[s], columns[s], wave, distance)
             for c in range(nodes - 1):
                 near, far = distance[c], distance[c + 1]
                 if min(near, far) > reach or max(near, far) < -reach:
