@@ -148,6 +148,28 @@ class Sample:
         self.adatoms.put(np.array([x, y, *row[2:]]))
         self._rearranged()
 
+    def lattice_deg(self, x: float, y: float) -> float:
+        """Direction of the first lattice vector at a point, counterclockwise from x.
+
+        For dimers that is across their rows; without a lattice, across the steps.
+        """
+        if self._crystal is None:
+            cx, cy = self._terraces.course
+            return math.degrees(math.atan2(cy, cx))
+        stairs = self._terraces.over((x, y, x, y), 0.0)
+        level = stairs.level_at(np.array([x]), np.array([y]))
+        return math.degrees(self._crystal.turn(round(float(level[0]))))
+
+    def take_adatoms(
+        self, start: tuple[float, float], end: tuple[float, float], reach: float
+    ) -> None:
+        """Take away the adatoms and clusters within ``reach`` of the way from start to end."""
+        rows = self.adatoms.along(np.array(start), np.array(end), reach)
+        for row in rows:
+            self.adatoms.take(row)
+        if len(rows):
+            self._rearranged()
+
     def tile(self, box: Box, spacing: float, view: View = IDEAL) -> Tile:
         """The surface over ``box`` as it is to a tip with this ``view``."""
         ground = self._grounds.over(box, spacing, view)

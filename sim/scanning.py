@@ -121,6 +121,7 @@ class Scanner(Rig):
             old, new = self.tip, self._laws.scan_line(self.tip, float(corrugation[index]))
             self._junction.tip = new
             if new is not old:
+                self._take_along(settings, index, float(corrugation[index]))
                 self._split(settings, raster.start_s(index), index, states[index:], seed, heights)
             self._sweep_line(settings, index)
             out = heights[index] * np.float32(NM)
@@ -150,6 +151,7 @@ class Scanner(Rig):
                 self.time_s = time_s
                 last = index + done - 1
                 if new is not old:
+                    self._take_along(settings, last, float(corrugation[done - 1]))
                     self._split(settings, raster.start_s(last), last, states[last:], seed, heights)
                 self._sweep_line(settings, last)
                 index += done
@@ -179,6 +181,15 @@ class Scanner(Rig):
         line[0, round(there) :] = fresh[0, 0, round(there) :]
         # The way back is stored backwards: what comes later lies in the columns before.
         line[1, : pixels - round(back)] = fresh[0, 1, : pixels - round(back)]
+
+    def _take_along(self, settings: ScanSettings, index: int, corrugation_nm: float) -> None:
+        """Pick up what the tip ran into when it changed on this line, if the preset has it so."""
+        law = self.preset.changes
+        if not law.takes_nm or corrugation_nm <= law.rough_nm:
+            return
+        ends = (_line_start(settings, index, end) for end in (False, True))
+        start, end = (self._junction.place_nm(x / NM, y / NM, self.time_s) for x, y in ends)
+        self.sample.take_adatoms(start, end, law.takes_nm)
 
     def _sweep_line(self, settings: ScanSettings, index: int) -> None:
         """Take along what the tip came too close to, there and back."""

@@ -53,7 +53,8 @@ class Steps(Block):
     """Steps between terraces: one candidate per cell along a direction, some without any change.
 
     ``trend`` is the mean number of levels climbed per cell, ``jitter`` (0..1) the spread that
-    makes terraces wide and narrow; meander is a bend of the edge, kinks a triangular one.
+    makes terraces wide and narrow; meander is a bend of the edge, kinks a triangular one. Edges
+    of every other upper terrace have only ``even_share`` of either, as those along rows of dimers.
     """
 
     height_nm: Height
@@ -66,6 +67,7 @@ class Steps(Block):
     meander_period_nm: Distances
     kink_nm: Lengths
     kink_period_nm: Distances
+    even_share: Probability = 1.0
 
 
 class Reconstruction(Block):
@@ -156,6 +158,8 @@ class Lattice(Periodic):
 class Dimers(Periodic):
     """Rows of dimers that turn by a right angle from one terrace to the next.
 
+    In filled states (negative bias) a dimer is one bean across its row; in empty states a node
+    ``node_nm`` deep parts its atoms. The change from one to the other is ``polarity_v`` wide.
     Dangling bonds sit ``bond_offset_nm`` to either side of a row's middle.
     """
 
@@ -163,6 +167,8 @@ class Dimers(Periodic):
     dimer_nm: Length
     row_height_nm: Relief
     dimer_height_nm: Relief
+    node_nm: Relief
+    polarity_v: Width
     bond_offset_nm: Reach
     bonds: Spot
     missing: Spot

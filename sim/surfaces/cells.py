@@ -19,6 +19,10 @@ POINTS = 64
 # Sites of the dimer-adatom-stacking-fault model in units of the bulk lattice, seven to a side:
 # Takayanagi et al., Surf. Sci. 164, 367 (1985). The other half follows by inversion.
 SIDE = 7
+#: Makes the gaps between rows and between dimers about a third as wide as either.
+BREADTH = 3
+#: Makes the node of a dimer half as wide as the distance of its atoms, 0.24 nm.
+NODE_POWER = 4
 ADATOMS = ((1, 1), (5, 1), (1, 5), (3, 1), (1, 3), (3, 3))
 CORNER_ADATOMS = 3
 REST_ATOMS = ((5 / 3, 5 / 3), (11 / 3, 5 / 3), (5 / 3, 11 / 3))
@@ -62,13 +66,15 @@ def lattice_cell(lattice: Lattice) -> Cell:
 def dimer_cell(dimers: Dimers) -> Cell:
     """One dimer: the first vector runs across the rows, the second along them."""
 
-    def heights(_: float) -> Doubles:
-        u, v = _fractions()
-        across, along = (0.5 + 0.5 * np.cos(2 * np.pi * w) for w in (u, v))
-        # Dimers lie across their row like the rungs of a ladder: broad, with narrow gaps.
-        broad = 1 - (1 - across) ** 2
+    def heights(bias_v: float) -> Doubles:
+        across, along = (0.5 + 0.5 * np.cos(2 * np.pi * w) for w in _fractions())
+        # Beans lie across their row like the rungs of a ladder: broad, with narrow gaps.
+        rows, rungs = (1 - (1 - wave) ** BREADTH for wave in (across, along))
+        empty = 0.5 + 0.5 * math.tanh(bias_v / dimers.polarity_v)
+        # The antibonding state of the dimer vanishes between its atoms, and only there.
+        node = empty * dimers.node_nm * across**NODE_POWER
         # No product of both: good public scans show dimers as high between the rows as on them.
-        return dimers.row_height_nm * broad + dimers.dimer_height_nm * along
+        return dimers.row_height_nm * rows + dimers.dimer_height_nm * rungs - node
 
     side = dimers.bond_offset_nm / dimers.row_nm
     bonds, middle = np.array([[side, 0.0], [-side, 0.0]]), np.zeros((1, 2))
@@ -76,6 +82,7 @@ def dimer_cell(dimers: Dimers) -> Cell:
         np.diag([dimers.row_nm, dimers.dimer_nm]),
         heights,
         ((dimers.bonds, bonds), (dimers.missing, middle), (dimers.split, middle)),
+        polar=True,
         quarter_turns=True,
     )
 

@@ -104,6 +104,11 @@ class Crystal:
         """Whether the bias changes what is seen."""
         return self._cell.polar
 
+    def turn(self, level: int) -> float:
+        """Angle (rad) of the first lattice vector on ``level``."""
+        quarter = self._cell.quarter_turns and level % 2
+        return self._angle + (math.pi / 2 if quarter else 0.0)
+
     def draw(self, tile: Tile, texture: Floats, stairs: Staircase, view: View) -> None:
         """Add the lattice to ``texture``; the heights of ``tile`` are still levels."""
         levels = stairs.levels()
@@ -137,14 +142,9 @@ class Crystal:
                 here = (patch == (one, domain)).all(axis=1)
                 frame = self._frame(int(one), domains[domain])
                 draws[here] = _snapped(draws[here], frame, sites)
-                angle[here] = self._turn(int(one))
+                angle[here] = self.turn(int(one))
             kinds.append((spot_bumps(spot, draws, angle), spot.halo))
         return kinds
-
-    def _turn(self, level: int) -> float:
-        """Angle of the first lattice vector on ``level``."""
-        quarter = self._cell.quarter_turns and level % 2
-        return self._angle + (math.pi / 2 if quarter else 0.0)
 
     def _near(self, area: Corners) -> Doubles:
         """The domains that reach into ``area``."""
@@ -152,7 +152,7 @@ class Crystal:
 
     def _frame(self, level: int, domain: Doubles) -> Doubles:
         """From x and y to fractional coordinates: rows (per x, per y, at the origin)."""
-        c, s = math.cos(self._turn(level)), math.sin(self._turn(level))
+        c, s = math.cos(self.turn(level)), math.sin(self.turn(level))
         inverse = np.linalg.inv(self._cell.basis @ np.array([[c, s], [-s, c]])).T
         if self._domains is None:
             # Registry between terraces is a matter of chance.

@@ -101,13 +101,15 @@ class Terraces:
         # Each edge has a generator of its own, so that it is the same from every side.
         rng = np.random.default_rng([self._seed, k + 2**31])
         place = k + 0.5 + steps.position_jitter * rng.uniform(-0.5, 0.5)
+        upper = max(self._level(k), self._level(k + 1))
+        rough = 1.0 if upper % 2 else steps.even_share
         return [
             place * steps.cell_nm,
             float(rise),
-            steps.meander_nm.draw(rng),
+            rough * steps.meander_nm.draw(rng),
             2 * math.pi / steps.meander_period_nm.draw(rng),
             rng.uniform(0, 2 * math.pi),
-            steps.kink_nm.draw(rng),
+            rough * steps.kink_nm.draw(rng),
             1 / steps.kink_period_nm.draw(rng),
             rng.uniform(),
         ]

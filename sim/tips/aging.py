@@ -9,7 +9,7 @@ import numpy as np
 
 from sim.scans.kernels import Doubles
 from sim.tips.law import Law
-from sim.tips.tip import Termination, Tip
+from sim.tips.tip import Termination, Tip, bounded_radius
 
 
 class Aging(Law):
@@ -64,9 +64,14 @@ class Aging(Law):
             return self._terminated(tip, Termination.MOLECULE)
         if tip.termination is Termination.CO and monoxide and self._happens(monoxide.change_loses):
             return self._cleaned(tip)
+        radius = tip.radius_nm
+        if law.blunting:
+            factor = math.exp(law.blunting.draw(self._rng))
+            radius = bounded_radius(self._preset, radius * factor)
         changed = replace(
             tip,
-            apexes=self._apexes(tip.radius_nm, law.gap_mean_nm),
+            radius_nm=radius,
+            apexes=self._apexes(radius, law.gap_mean_nm),
             length_nm=tip.length_nm + law.length_nm.draw(self._rng),
         )
         return self._steadied(changed, law.becomes_unstable)

@@ -137,6 +137,8 @@ class Changes(Block):
     """Spontaneous changes of the tip while scanning; rates refer to ``frame_lines`` lines.
 
     They show from the next line on, or ``within_lines``: from somewhere on the line itself.
+    Over rough ground the tip takes along what lies within ``takes_nm`` of its line. ``blunting``
+    is the logarithm of the factor by which the radius changes.
     """
 
     frame_lines: Annotated[float, Field(ge=1, le=1e6)]
@@ -147,6 +149,8 @@ class Changes(Block):
     becomes_unstable: Probability
     length_nm: Shifts
     within_lines: bool = False
+    takes_nm: Reach = 0.0
+    blunting: Exponents | None = None
 
 
 class CarbonMonoxide(Block):

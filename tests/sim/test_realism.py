@@ -14,13 +14,15 @@ from scipy import ndimage
 
 from drivers.benchmark import BenchOptions, Row
 from drivers.errors import ConfigError, FileError
-from sim.benches.realism import bench, measures
+from sim.benches.realism import bench, measures, simulated
 from sim.benches.realism.classifier import FOLDS, _folds, auc, told_apart
 from sim.benches.realism.features import describe, line_noise, table
 from sim.benches.realism.photograph import SIDE, flattened, photograph, shrunk
 from sim.benches.realism.real import Tile, hsi_pictures, tiles
 from sim.benches.realism.simulated import cu_simulated, hsi_simulated, white_noise
-from sim.presets.preset import known_presets
+from sim.benches.realism.walls import SPACING_NM, build_walls
+from sim.presets.preset import known_presets, load_preset
+from sim.world import World
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(
@@ -232,6 +234,30 @@ def test_simulated_pictures_repeat():
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one.photo, other.photo)
         assert one.good == other.good
+
+
+def test_heights_beyond_the_range_go_on_at_its_other_end():
+    heights = smooth(0)
+    wrapped = simulated._wrapped(np.random.default_rng(0), heights)
+    below = wrapped < heights
+    assert 0 < below.mean() < 1
+    assert heights[below].min() > heights[~below].max()
+    assert (heights - wrapped)[below] == pytest.approx(simulated.WRAP_M, rel=1e-3)
+
+
+@pytest.mark.skipif("cu111" not in known_presets(), reason="no preset cu111")
+def test_walls_are_rows_of_molecules():
+    preset = load_preset("cu111")
+    sample = World(preset, 1).sample
+    area = (-30.0, -30.0, 30.0, 30.0)
+    natural = set(map(tuple, sample.molecules.over(area, 0.0)[:, :2]))
+    build_walls(np.random.default_rng(0), sample, 10.0)
+    laid = np.array([row[:2] for row in sample.molecules.over(area, 0.0)
+                     if tuple(row[:2]) not in natural])  # fmt: skip
+    apart = np.hypot(*(laid[:, None] - laid[None]).transpose(2, 0, 1))
+    np.fill_diagonal(apart, np.inf)
+    assert len(laid) > 5
+    assert np.median(apart.min(axis=1)) == pytest.approx(SPACING_NM)
 
 
 @pytest.mark.skipif("cu111" not in known_presets(), reason="no preset cu111")

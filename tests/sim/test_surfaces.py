@@ -13,6 +13,7 @@ from drivers.actions import TunnellingPoint
 from sim.presets.preset import Preset, known_presets, load_preset
 from sim.sample import Box, Bump, Sample
 from sim.scans.contour import Contour
+from sim.surfaces.cells import dimer_cell
 from sim.surfaces.relief import Tile
 from sim.surfaces.view import View
 from sim.tips.tip import Apex, Tip
@@ -206,6 +207,37 @@ def test_rows_turn_by_a_right_angle_from_terrace_to_terrace():
     assert abs(cosine) < 0.1
 
 
+def test_a_node_parts_the_atoms_of_a_dimer_in_empty_states_only():
+    cell = dimer_cell(load_preset("hsi100").dimers)
+    filled, empty = cell.heights(-2.0)[:, 0], cell.heights(2.0)[:, 0]
+    middle, atom = 0, round(0.12 / 0.768 * len(filled))
+    assert filled[middle] == pytest.approx(filled.max(), abs=1e-4)
+    assert empty[atom] > empty[middle] + 0.01
+    between = len(filled) // 2
+    assert empty[between] == pytest.approx(filled[between], abs=1e-4)
+
+
+def test_edges_along_the_rows_are_straight_and_those_across_them_ragged():
+    stairs = Sample(load_preset("hsi100"), 1)._terraces.over((0, 0, 900, 900), 0.0)
+    upper = stairs.base + stairs.edges[:, 1].cumsum()
+    single = stairs.edges[:, 1] == 1
+    along = single & (upper % 2 == 0)
+    swing = stairs.edges[:, 2] + stairs.edges[:, 5]
+    assert along.sum() > 3
+    assert swing[along].max() < swing[single & ~along].min()
+
+
+def test_dimer_rows_run_across_the_direction_that_is_named():
+    sample = Sample(bare("hsi100"), 1)
+    named = np.radians(sample.lattice_deg(5.0, 5.0))
+    amplitude, frequency = spectrum(sample.tile(Box(0, 0, 15, 15), SPACING).texture, SPACING)
+    k = np.where(frequency < 2.0, amplitude, 0.0).argmax()
+    j, i = np.unravel_index(k, amplitude.shape)
+    wave = np.array([i / len(amplitude), np.fft.fftfreq(len(amplitude))[j]])
+    cosine = wave @ [np.cos(named), np.sin(named)] / np.hypot(*wave)
+    assert abs(cosine) > 0.99
+
+
 def test_dangling_bonds_sit_beside_the_middle_of_a_row():
     preset = bare("hsi100")
     bonds = load_preset("hsi100").dimers.bonds
@@ -243,7 +275,7 @@ def test_what_lies_on_a_lattice_hides_it():
     assert np.array_equal(after.texture[:20], before[:20])
 
 
-@pytest.mark.parametrize("name", [*WAVES, "si111_7x7"])
+@pytest.mark.parametrize("name", [*WAVES, "si111_7x7", "hsi100"])
 def test_what_depends_on_the_bias_does_so_at_rest_and_in_scans(name: str, frame: Settings):
     preset = load_preset(name)
     world = World(preset, 6, tip=Tip(0.5))
@@ -254,12 +286,14 @@ def test_what_depends_on_the_bias_does_so_at_rest_and_in_scans(name: str, frame:
     for bias_v in (1.5, -1.5):
         at = TunnellingPoint(bias_v=bias_v, setpoint_a=1e-10)
         fresh = World(bare(name, adatoms={"per_nm2": 0.008}), 6, tip=Tip(0.5))
-        picture = scan(fresh, frame(size_nm=30, pixels=64, at=at))
+        # Small enough a frame for dimers, and large enough for waves.
+        size_nm = 10 if name == "hsi100" else 30
+        picture = scan(fresh, frame(size_nm=size_nm, pixels=64, at=at))
         pictures.append(picture - picture.mean())
     assert np.abs(pictures[0] - pictures[1]).max() > 5e-4
 
 
-@pytest.mark.parametrize("name", ["au111", "hsi100", "hopg"])
+@pytest.mark.parametrize("name", ["au111", "hopg"])
 def test_elsewhere_the_bias_changes_the_gap_only(name: str):
     world = World(load_preset(name), 6, tip=Tip(0.5))
     contact = world.z_m * 1e9 - world._tunnel_gap_nm()

@@ -124,6 +124,43 @@ def test_strewn_things_are_taken_and_put():
     assert sorted(strewn.over(everywhere, 0.0)[:, 0]) == [0.0, 4.0]
 
 
+# ---- Changes over clusters
+
+
+def test_a_tip_that_changes_over_a_cluster_takes_it_along(frame: Settings):
+    on = steady("hsi100", 20.0)
+    off = changed(on, changes={"takes_nm": 0.0})
+    settings = frame(size_nm=20.0)
+    left = []
+    for preset in (on, off):
+        world = World(preset, 2, tip=GOOD)
+        before = len(adatoms(world))
+        world.scan(settings)
+        left.append(before - len(adatoms(world)))
+    assert left[0] > 0
+    assert left[1] == 0
+
+
+def test_taking_along_is_the_same_line_by_line_and_at_once(frame: Settings):
+    preset = steady("hsi100", 20.0)
+    settings = frame(size_nm=20.0, pixels=48)
+    whole, single = (World(preset, 2, tip=GOOD) for _ in range(2))
+    picture = whole.scan(settings)
+    lines = sorted(single.lines(settings), key=lambda line: line.row)
+    assert np.array_equal(picture.forward, [line.forward_m for line in lines])
+    assert np.array_equal(adatoms(whole), adatoms(single))
+
+
+def test_changes_leave_another_radius_where_the_preset_has_it_so(frame: Settings):
+    on = steady("hsi100", 20.0)
+    off = changed(on, changes={"blunting": None})
+    worlds = [World(preset, 2, tip=GOOD) for preset in (on, off)]
+    for world in worlds:
+        world.scan(frame())
+    assert worlds[0].tip.radius_nm != GOOD.radius_nm
+    assert worlds[1].tip.radius_nm == GOOD.radius_nm
+
+
 # ---- Changes within a line
 
 

@@ -62,8 +62,8 @@ def run(options: BenchOptions) -> Report:
 
 
 def _hsi(data: Path, amount: _Amount, plot: Path | None) -> list[Row]:
-    simulated = hsi_simulated(amount.simulated)
     real = hsi_pictures(data, amount.real)
+    simulated = hsi_simulated(amount.simulated)
     if plot is not None:
         _draw(plot, "hsi100", HSI, [one.photo for one in real], [one.photo for one in simulated])
     good = ([one for one in real if one.good], [one for one in simulated if one.good])

@@ -11,6 +11,7 @@ from drivers.actions import TunnellingPoint
 from drivers.scan import Frame, Image, Scan, ScanSettings
 from sim.benches.realism.photograph import photograph, shrunk
 from sim.benches.realism.real import Picture, Tile
+from sim.benches.realism.walls import WALL_SHARE, build_walls
 from sim.dataset.kinds import TipKind, draw_kind
 from sim.presets.preset import Preset, load_preset
 from sim.world import World
@@ -18,14 +19,25 @@ from sim.world import World
 SEED = 40_000
 #: Share of the scans whose tip is good; the others are as the preset draws them, most of them bad.
 GOOD_SHARE = 0.33
-#: Frames of the real H:Si(100) show 5 to 12 rows of dimers, a few many more (nm).
-HSI_NM, HSI_WIDE_NM, HSI_WIDE_SHARE = (3.5, 9.5), (9.5, 40.0), 0.07
+#: Frames of the real H:Si(100) mostly show 5 rows of dimers from side to side, some up to twice
+#: that, and a few many more (nm); each with its share.
+HSI_SIDES_NM = ((3.4, 4.6), (4.6, 9.0), (9.0, 40.0))
+HSI_SHARES = (0.75, 0.18, 0.07)
+#: Angles between the lines of the real pictures and the way across rows of dimers, give or take
+#: ``HSI_SPREAD_DEG``, each with its share: most rows run askew, the others mostly upright.
+HSI_LEANS_DEG, HSI_LEAN_SHARES = (-45.0, 45.0, 0.0, 90.0), (0.3, 0.3, 0.28, 0.12)
+HSI_SPREAD_DEG = 8.0
+#: Share taken of empty states; it is not known for the real ones.
+HSI_EMPTY_SHARE = 0.2
+#: Share of the real pictures in which heights beyond one end of the range went on at the other,
+#: 0.03 to 0.09; and that range, against which a relief is flat.
+WRAPPED_SHARE, WRAP_M = 0.06, 20e-9
 HSI_PIXELS, CU_PIXELS = 304, 256
 CU_POINT = TunnellingPoint(bias_v=0.01, setpoint_a=100e-12)
 #: Indentations that leave imprints to be looked at: depth, and side of the frame after (nm).
 IMPRINT_DEPTH_NM, IMPRINT_FRAME_NM, IMPRINT_PIXELS = 0.85, 10.0, 128
 #: Time of a forward line, between these (s); what it was for the real ones is not known.
-LINE_S = (0.06, 0.4)
+LINE_S = (0.1, 0.6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +58,19 @@ def hsi_simulated(count: int) -> list[Picture]:
     pictures = []
     for index in range(count):
         rng = np.random.default_rng([SEED, index])
-        wide = rng.uniform() < HSI_WIDE_SHARE
-        side = _log_uniform(rng, HSI_WIDE_NM if wide else HSI_NM)
-        draw = _draw(rng, preset, side, HSI_PIXELS, _usual(preset))
-        pictures.append(Picture(photograph(draw.scan.forward), str(index), draw.good))
+        side = _log_uniform(rng, HSI_SIDES_NM[rng.choice(len(HSI_SHARES), p=HSI_SHARES)])
+        at = _usual(preset)
+        if rng.uniform() < HSI_EMPTY_SHARE:
+            at = TunnellingPoint(bias_v=-at.bias_v, setpoint_a=at.setpoint_a)
+        lean = rng.normal(rng.choice(HSI_LEANS_DEG, p=HSI_LEAN_SHARES), HSI_SPREAD_DEG)
+        world = _world(rng, preset)
+        # Frames turn clockwise.
+        angle = -(world.sample.lattice_deg(0.0, 0.0) + lean) % 360
+        line_s = _log_uniform(rng, LINE_S)
+        draw = _scanned(world, _settings(side, HSI_PIXELS, line_s, at, angle))
+        wrapped = rng.uniform() < WRAPPED_SHARE
+        heights = _wrapped(rng, draw.scan.forward) if wrapped else draw.scan.forward
+        pictures.append(Picture(photograph(heights), str(index), draw.good and not wrapped))
     return pictures
 
 
@@ -65,7 +86,10 @@ def cu_simulated(count: int, sides_nm: Sequence[float]) -> list[Tile]:
         rng = np.random.default_rng([SEED + 1, index])
         side = sides_nm[index % len(sides_nm)]
         # The real ones were all taken with good tips.
-        scan = _draw(rng, preset, side, CU_PIXELS, CU_POINT, good_share=1.0).scan
+        world = _world(rng, preset, good_share=1.0)
+        if rng.uniform() < WALL_SHARE:
+            build_walls(rng, world.sample, side)
+        scan = world.scan(_settings(side, CU_PIXELS, _log_uniform(rng, LINE_S), CU_POINT))
         made.append(Tile(shrunk(scan.forward), _shrunk(scan.backward), side, str(index)))
     return made
 
@@ -99,26 +123,32 @@ def white_noise(count: int, pixels: int = 300) -> list[Picture]:
     return [Picture(photograph(z), str(index)) for index, z in enumerate(noise)]
 
 
-def _draw(
-    rng: np.random.Generator,
-    preset: Preset,
-    side_nm: float,
-    pixels: int,
-    at: TunnellingPoint,
-    good_share: float = GOOD_SHARE,
-) -> _Draw:
+def _world(rng: np.random.Generator, preset: Preset, good_share: float = GOOD_SHARE) -> World:
+    """A new sample under a new tip."""
     kind = TipKind.GOOD if rng.uniform() < good_share else TipKind.ANY
     tip = draw_kind(rng, preset, kind)
-    world = World(preset, int(rng.integers(2**31)), tip)
-    # Where the scanner stands: every world has another sample, and a move would creep.
-    scan = world.scan(_settings(side_nm, pixels, _log_uniform(rng, LINE_S), at))
-    return _Draw(scan, tip.is_good(preset.good) and world.tip.is_good(preset.good))
+    return World(preset, int(rng.integers(2**31)), tip)
 
 
-def _settings(side_nm: float, pixels: int, line_s: float, at: TunnellingPoint) -> ScanSettings:
+def _scanned(world: World, settings: ScanSettings) -> _Draw:
+    before = world.tip.is_good(world.preset.good)
+    scan = world.scan(settings)
+    return _Draw(scan, before and world.tip.is_good(world.preset.good))
+
+
+def _wrapped(rng: np.random.Generator, heights: Image) -> Image:
+    """``heights`` of which those above some height went on at the lower end of the range."""
+    # Mostly little is beyond.
+    end = np.quantile(heights, rng.beta(1.2, 0.4))
+    return np.where(heights > end, heights - np.float32(WRAP_M), heights)
+
+
+def _settings(
+    side_nm: float, pixels: int, line_s: float, at: TunnellingPoint, angle_deg: float = 0.0
+) -> ScanSettings:
     side = side_nm * 1e-9
     return ScanSettings(
-        frame=Frame(x_m=0.0, y_m=0.0, width_m=side, height_m=side),
+        frame=Frame(x_m=0.0, y_m=0.0, width_m=side, height_m=side, angle_deg=angle_deg),
         pixels=pixels,
         lines=pixels,
         forward_s=line_s,
