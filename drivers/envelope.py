@@ -25,6 +25,7 @@ from drivers.actions import (
     Wait,
 )
 from drivers.clock import Clock
+from drivers.complaints import complaint
 from drivers.errors import ConfigError, InstrumentError, Refused
 from drivers.microscope import (
     Capability,
@@ -257,7 +258,7 @@ def _check_sound(model: BaseModel, what: str) -> None:
         problem = error.errors()[0]
         field = ".".join(map(str, problem["loc"]))
         raise Refused(
-            "sound", f"{what} refused: {field} is {problem['input']!r}; {problem['msg']}"
+            "sound", f"{what} refused: {field} is {problem['input']!r}; {complaint(error)}"
         ) from None
 
 

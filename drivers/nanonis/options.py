@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from drivers.complaints import complaint
 from drivers.errors import ConfigError
 from drivers.nanonis.client import DEFAULT_TIMEOUT_S
 from drivers.nanonis.codes import MotorDirection
@@ -104,4 +105,4 @@ def read_options(address: Address) -> NanonisOptions:
         known = ", ".join(NanonisOptions.model_fields)
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"unknown option {option!r} for nanonis; known are {known}") from None
-        raise ConfigError(f"option {option!r} of {address.text!r}: {first['msg']}") from None
+        raise ConfigError(f"option {option!r} of {address.text!r}: {complaint(error)}") from None

@@ -32,7 +32,7 @@ def png(scan: Scan) -> bytes:
     gap = np.full((painted[0].shape[0], GAP), COLOURS, np.uint8)
     row = [part for one in painted for part in (gap, one)][1:]
     picture = Pillow.fromarray(np.concatenate(row, axis=1))
-    picture.putpalette(_palette())
+    picture.putpalette(palette())
     content = BytesIO()
     picture.save(content, "PNG")
     return content.getvalue()
@@ -47,6 +47,7 @@ def _painted(z: Image, low: float, high: float) -> Bytes:
 
 
 @cache
-def _palette() -> bytes:
+def palette() -> bytes:
+    """Red, green and blue of each colour, and the white."""
     colours = (mpl.colormaps["YlOrBr_r"](np.linspace(0, 1, COLOURS))[:, :3] * 255).astype(np.uint8)
     return colours.tobytes() + b"\xff\xff\xff"

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
+from drivers.complaints import complaint, shown
+from drivers.errors import ConfigError
 from drivers.sample_map import RELIEF_M
 
 Positive = Annotated[float, Field(gt=0)]
@@ -14,7 +23,31 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class _Frozen(BaseModel):
+    """Settings whose values may be of one kind only.
+
+    Raises:
+        ConfigError: a setting is unknown or not what it should be.
+    """
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _told_as_others(cls, given: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Wrong settings are told in the words for other wrong inputs."""
+        try:
+            return handler(given)
+        except ValidationError as error:
+            raise ConfigError(cls._what_is_wrong(error)) from None
+
+    @classmethod
+    def _what_is_wrong(cls, error: ValidationError) -> str:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(map(str, first["loc"])) or cls.__name__
+        if first["type"] == "extra_forbidden":
+            return f"unknown setting {name!r}; known are {', '.join(cls.model_fields)}"
+        says = complaint(error).replace("Input should", "must", 1)
+        return f"{name} {says}, got {shown(first['input'])}"
 
 
 class Catalogue(_Frozen):
@@ -109,5 +142,5 @@ class EnvironmentConfig(_Frozen):
     def _some_episodes(self) -> Self:
         first, end = self.episodes
         if not 0 <= first < end:
-            raise ValueError(f"episodes {self.episodes} must be a range of numbers of at least 0")
+            raise ConfigError(f"episodes {self.episodes} must be a range of numbers of at least 0")
         return self

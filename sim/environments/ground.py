@@ -64,7 +64,7 @@ def value_of(key: np.int32) -> np.float32:
     return i32(key ^ ((key >> i32(31)) & BELOW_SIGN)).view(f32)
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def median(keys: NDArray[np.int32]) -> np.float32:
     """Median of the numbers that ``keys`` were made of.
 
@@ -100,14 +100,14 @@ def median(keys: NDArray[np.int32]) -> np.float32:
     return f32(0.5) * (value_of(lower) + value_of(upper))
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def differences(ahead: Floats, behind: Floats, keys: NDArray[np.int32]) -> None:
     """Write the keys of ``ahead - behind``, one row."""
     for i in range(keys.size):
         keys[i] = key_of(ahead[i] - behind[i])
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def level(heights: Floats, flat: Floats) -> None:
     """Write ``heights`` (lines, pixels) without median tilt and line offsets to ``flat``."""
     lines, pixels = heights.shape
@@ -133,7 +133,7 @@ def sorted3(a: np.float32, b: np.float32, c: np.float32) -> tuple[np.float32, ..
     return min(low, c), max(low, min(high, c)), max(high, c)
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def despeckle(z: Floats, out: Floats) -> None:
     """Median of 3 x 3 points; edges repeat."""
     ny, nx = z.shape
@@ -152,28 +152,28 @@ def despeckle(z: Floats, out: Floats) -> None:
             out[j, i] = sorted3(lows, middles, highs)[1]
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def copy_to(z: Floats, other: Floats) -> None:
     """Take another point, one row."""
     for i in range(z.size):
         z[i] = other[i]
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def raise_to(z: Floats, other: Floats) -> None:
     """Take the higher of two points, one row."""
     for i in range(z.size):
         z[i] = max(z[i], other[i])
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def lower_to(z: Floats, other: Floats) -> None:
     """Take the lower of two points, one row."""
     for i in range(z.size):
         z[i] = min(z[i], other[i])
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def relief(z: Floats, rows: int, columns: int, out: Floats) -> None:
     """Highest less lowest point within ``rows`` x ``columns``; edges repeat."""
     ny, nx = z.shape
@@ -198,7 +198,7 @@ def relief(z: Floats, rows: int, columns: int, out: Floats) -> None:
             row[i] = high[i] - low[i]
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def farthest(flat: NDArray[np.bool_], pitch: float) -> tuple[int, int, float]:
     """Row, column and distance (nm) of the point farthest from all that is not flat.
 

@@ -6,13 +6,13 @@ would be cut to a whole number, an empty dictionary taken for nothing.
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Any
 
 import numpy as np
 
+from drivers.complaints import shown
 from drivers.errors import ConfigError
 from sim.environments.memory import Whole
 
@@ -27,7 +27,7 @@ def expect(what: str, given: object, kind: type | UnionType, expected: str) -> N
         ConfigError: it is of another.
     """
     if not isinstance(given, kind):
-        raise ConfigError(f"{what} must be {expected}, got {_shown(given)}")
+        raise ConfigError(f"{what} must be {expected}, got {shown(given)}")
 
 
 def whole_number(what: str, given: object, least: int = 0) -> int:
@@ -38,7 +38,7 @@ def whole_number(what: str, given: object, least: int = 0) -> int:
     """
     if isinstance(given, int | np.integer) and not isinstance(given, bool) and least <= given < END:
         return int(given)
-    raise ConfigError(f"{what} must be a whole number of at least {least}, got {_shown(given)}")
+    raise ConfigError(f"{what} must be a whole number of at least {least}, got {shown(given)}")
 
 
 def optional_seed(given: object) -> int | None:
@@ -60,7 +60,7 @@ def own_options(given: object) -> Mapping[str, Any]:
         return {}
     if isinstance(given, Mapping):
         return given
-    raise ConfigError(f"options must be a dictionary, got {_shown(given)}")
+    raise ConfigError(f"options must be a dictionary, got {shown(given)}")
 
 
 def one_for_each(what: str, given: object, worlds: int) -> Sequence[object]:
@@ -72,7 +72,7 @@ def one_for_each(what: str, given: object, worlds: int) -> Sequence[object]:
     if isinstance(given, np.ndarray) and given.ndim == 1:
         given = list(given)
     if not isinstance(given, list | tuple):
-        raise ConfigError(f"expected {worlds} {what} in a list, got {_shown(given)}")
+        raise ConfigError(f"expected {worlds} {what} in a list, got {shown(given)}")
     if len(given) != worlds:
         raise ConfigError(f"expected {worlds} {what}, one for each world, got {len(given)}")
     return given
@@ -90,7 +90,7 @@ def choice_numbers(given: object, choices: int, worlds: int | None = None) -> Wh
         numbers = np.array(None)
     if numbers.dtype.kind not in "iu":
         raise ConfigError(
-            f"action must be a whole number from 0 to {choices - 1}, got {_shown(given)}"
+            f"action must be a whole number from 0 to {choices - 1}, got {shown(given)}"
         )
     if numbers.shape != (() if worlds is None else (worlds,)):
         expected = "one action" if worlds is None else f"{worlds} actions, one for each world"
@@ -99,7 +99,3 @@ def choice_numbers(given: object, choices: int, worlds: int | None = None) -> Wh
     if wrong.size:
         raise ConfigError(f"action {wrong[0]} is none of the {choices} choices, 0 to {choices - 1}")
     return numbers.astype(np.int64)
-
-
-def _shown(given: object) -> str:
-    return f"{type(given).__name__} {reprlib.repr(given)}"

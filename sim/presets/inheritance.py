@@ -5,11 +5,11 @@ they lie inside another) that are left out. A number given anew replaces the old
 its provenance. A ``provenance`` with ``"*"`` speaks for its whole section, inherited numbers
 included: what was measured on one surface is only assumed on the next.
 
-``instrument = "usual"`` puts what ``instruments/usual`` says between both.
+``instrument = "usual"`` puts what ``instruments/usual`` says between both, or behind a preset that
+extends none.
 ``au111-300k-ptir`` is the surface ``au111`` under the condition ``300k`` and the tip material
 ``ptir``: what ``conditions/300k`` says takes the place of what the surface says, and ``tips/ptir``
-that of both. A condition may bring an ``instrument``, which adds what the surface's own lacks, and
-its ``for`` has a last word about single surfaces.
+that of both. The ``for`` of a condition has a last word about single surfaces.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def resolved(
     """
     table = extended(surface, read, ())
     if condition:
-        table = _under(table, surface, read(f"conditions/{condition}"), read)
+        table = _under(table, surface, read(f"conditions/{condition}"))
     if tip:
         own = extended(f"tips/{tip}", read, ())
         title = f"{table['title']}, {own['title']}"
@@ -41,11 +41,9 @@ def resolved(
     return table
 
 
-def _under(table: Table, surface: str, condition: Table, read: Callable[[str], Table]) -> Table:
+def _under(table: Table, surface: str, condition: Table) -> Table:
     own = dict(condition)
-    instrument, exceptions = own.pop("instrument", None), own.pop("for", {})
-    if instrument is not None:
-        table = _filled(table, read(f"instruments/{instrument}"))
+    exceptions = own.pop("for", {})
     # Titles are: what, how cold, simulated.
     what = table["title"].split(", ")[0]
     table = _overlaid(table, own, f"{what}, {own['title']}, simulated")
@@ -84,8 +82,8 @@ def extended(name: str, read: Callable[[str], Table], below: tuple[str, ...] = (
     own = dict(read(name))
     parent, absent = own.pop("extends", None), own.pop("without", [])
     instrument = own.pop("instrument", None)
-    if parent is None and not absent and instrument is None:
-        return own
+    if parent is None and not absent:
+        return own if instrument is None else _filled(own, read(f"instruments/{instrument}"))
     if not isinstance(parent, str) or not isinstance(absent, list):
         raise ConfigError(
             f"preset {name!r}: extends must name a preset, without must list sections"

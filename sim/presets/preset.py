@@ -18,6 +18,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from drivers.complaints import complaint
 from drivers.errors import ConfigError, FileError
 from sim.presets.blocks import Block, Frozen
 from sim.presets.inheritance import Table, extended, resolved
@@ -281,4 +282,4 @@ def _what_is_wrong(error: ValidationError) -> str:
     field = ".".join(str(part) for part in first["loc"])
     # A field that is missing, or wrong in company, has no value of its own to be shown.
     shown = "" if isinstance(first["input"], dict | Frozen) else f" (got {first['input']!r})"
-    return f"{field + ': ' if field else ''}{first['msg']}{shown}"
+    return f"{field + ': ' if field else ''}{complaint(error)}{shown}"

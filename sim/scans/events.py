@@ -12,17 +12,14 @@ from typing import Protocol
 import numpy as np
 
 from sim.presets.instrument import Jumps, Rattle
-from sim.scans.kernels import Doubles
 
 #: Length of the stretches that events are drawn for; none is seen for longer (s).
-STRETCH_S = 64.0
+STRETCH_S = 256.0
 #: After this many decay times a ring-down is over.
 OVER = 5.0
 #: Stretches that are kept.
 KEPT = 32
-#: No events, in the form of ``sim.scans.signal_chain.strike``.
-NOTHING: Doubles = np.empty((0, 6))
-
+#: One event: (begin and end in s, nm, decay in 1/s, Hz, phase).
 Row = tuple[float, float, float, float, float, float]
 
 
@@ -32,7 +29,7 @@ class Source(Protocol):
     rate_hz: float
 
     def row(self, rng: np.random.Generator, begin_s: float) -> Row:
-        """One event: (begin and end in s, nm, decay in 1/s, Hz, phase)."""
+        """One event."""
         ...
 
 
@@ -70,7 +67,7 @@ class Jump:
 
     def row(self, rng: np.random.Generator, begin_s: float) -> Row:
         """One jump, up or down."""
-        height = self._law.height_pm.draw(rng) * 1e-3 * rng.choice((-1.0, 1.0))
+        height = self._law.height_pm.draw(rng) * 1e-3 * (2 * int(rng.integers(2)) - 1)
         return begin_s, begin_s + self._law.stay_s.draw(rng), height, 0.0, 0.0, 0.0
 
 
@@ -85,26 +82,30 @@ class Events:
     def __init__(self, source: Source, rng: np.random.Generator) -> None:
         self._source = source
         self._key = int(rng.integers(2**32))
-        self._known: dict[int, Doubles] = {}
+        self._known: dict[int, list[Row]] = {}
 
-    def between(self, start_s: float, end_s: float) -> Doubles:
-        """Events that are seen between two times, shape (n, 6)."""
+    def between(self, start_s: float, end_s: float) -> list[Row]:
+        """Events that are seen between two times."""
         # One that began in the stretch before may last into this one.
         first, last = (math.floor(time / STRETCH_S) for time in (start_s - STRETCH_S, end_s))
-        rows = np.concatenate([self._stretch(number) for number in range(first, last + 1)])
-        return rows[(rows[:, 1] > start_s) & (rows[:, 0] < end_s)]
+        # They are few: a look at each costs less than one call that looks at all.
+        return [
+            row
+            for number in range(first, last + 1)
+            for row in self._stretch(number)
+            if row[1] > start_s and row[0] < end_s
+        ]
 
-    def _stretch(self, number: int) -> Doubles:
+    def _stretch(self, number: int) -> list[Row]:
         if number not in self._known:
             if len(self._known) >= KEPT:
                 self._known.clear()
             self._known[number] = self._drawn(number)
         return self._known[number]
 
-    def _drawn(self, number: int) -> Doubles:
+    def _drawn(self, number: int) -> list[Row]:
         # The stretch before time begins has a number, too.
         rng = np.random.default_rng([self._key, number + 1])
         count = rng.poisson(self._source.rate_hz * STRETCH_S)
         begins = (number + rng.uniform(size=count)) * STRETCH_S
-        rows = [self._source.row(rng, float(begin)) for begin in begins]
-        return np.array(rows) if rows else NOTHING
+        return [self._source.row(rng, float(begin)) for begin in begins]

@@ -19,7 +19,10 @@ from sim.scans.kernels import Doubles
 from sim.scans.signal_chain import SWINGING, Swing
 
 #: Parts of a sample per period of the resonance, where the error may clip.
-PARTS_PER_PERIOD = 8
+PARTS_PER_PERIOD = 4
+#: Steps of a scanner that follows at once; read-only like all others, so that compiled code fits.
+NO_STEPS: Doubles = np.empty((0, 3, SWINGING, SWINGING + 2))
+NO_STEPS.flags.writeable = False
 
 
 # The same loop scans again and again; its step is worked out once.
@@ -78,7 +81,7 @@ class SwingingLoop:
     @property
     def stable(self) -> bool:
         """Whether small errors die away."""
-        return bool(np.linalg.eigvals(self._matrix(True)).real.max() < 0)
+        return bool(np.linalg.eigvals(self.matrix(True)).real.max() < 0)
 
     def step(self, dt_s: float, closed: bool = True) -> Doubles:
         """Exact step of (error, integral, height, speed, delayed output), shape (5, 7).
@@ -86,18 +89,18 @@ class SwingingLoop:
         The last two columns take the signal before and after; with the loop not ``closed`` they
         take the error.
         """
-        return _exact_step(self._matrix(closed), self._inlet(), dt_s)
+        return _exact_step(self.matrix(closed), self.inlet(), dt_s)
 
     def weakening(self, hz: float) -> float:
         """How much of an oscillation of the gap at ``hz`` the output shows."""
-        system = 2j * cmath.pi * hz * np.eye(SWINGING) - self._matrix(True)
-        states = np.linalg.solve(system, self._inlet().astype(complex))
-        return float(abs(self.gain * states[0] + states[1]))
+        return _weakening(self, hz)
 
-    def _inlet(self) -> Doubles:
+    def inlet(self) -> Doubles:
+        """How fast the states follow the signal (1/s), shape (5,)."""
         return np.array([2 * math.pi * self.preamp_hz, 0.0, 0.0, 0.0, 0.0])
 
-    def _matrix(self, closed: bool) -> Doubles:
+    def matrix(self, closed: bool) -> Doubles:
+        """How fast they follow each other (1/s), shape (5, 5)."""
         preamp, gain = 2 * math.pi * self.preamp_hz, self.gain
         pole, own = 2 / self.delay_s, 2 * math.pi * self.resonance_hz
         # Speeds count in units of the resonance, so that all states are heights.
@@ -138,23 +141,39 @@ def swing(
         dts_s: times per sample there and back.
     """
     if loop is None or controller.preamplifier is None:
-        return Swing(np.empty((0, 3, SWINGING, SWINGING + 2)), np.empty((0, 7)))
-    rows = [_stepped(loop, dt) for dt in dts_s]
+        return Swing(NO_STEPS, np.empty((0, 7)))
+    steps, timing = _stepped(loop, dts_s)
     bounds = controller.preamplifier.bounds(setpoint_a, loop.decay_per_nm)
-    fixed = *bounds, controller.preamplifier.recovery_ms * 1e-3, loop.gain
-    limits = np.array([[*fixed, *timing] for _, timing in rows])
-    return Swing(np.stack([steps for steps, _ in rows]), limits)
+    limits = np.empty((2, 7))
+    limits[:, :4] = *bounds, controller.preamplifier.recovery_ms * 1e-3, loop.gain
+    limits[:, 4:] = timing
+    return Swing(steps, limits)
 
 
 @lru_cache(maxsize=256)
-def _stepped(loop: SwingingLoop, dt_s: float) -> tuple[Doubles, tuple[float, float, float]]:
+def _stepped(loop: SwingingLoop, dts_s: tuple[float, float]) -> tuple[Doubles, Doubles]:
+    """``_pass`` for the way there and back, with one axis more; read-only."""
+    steps, timing = zip(*(_pass(loop, dt) for dt in dts_s), strict=True)
+    found = np.stack(steps), np.array(timing)
+    for array in found:
+        array.flags.writeable = False
+    return found
+
+
+@lru_cache(maxsize=256)
+def _weakening(loop: SwingingLoop, hz: float) -> float:
+    system = 2j * cmath.pi * hz * np.eye(SWINGING) - loop.matrix(True)
+    states = np.linalg.solve(system, loop.inlet().astype(complex))
+    return float(abs(loop.gain * states[0] + states[1]))
+
+
+def _pass(loop: SwingingLoop, dt_s: float) -> tuple[Doubles, tuple[float, float, float]]:
     """Steps over a sample and its parts; parts per sample, their time, 1 if the loop is stable."""
     parts = math.ceil(dt_s * loop.resonance_hz * PARTS_PER_PERIOD)
     part, stable = dt_s / parts, loop.stable
     # What grows would be beyond all numbers after a long sample; it is followed in parts only.
     whole = loop.step(dt_s if stable else part)
     steps = np.stack([whole, loop.step(part), loop.step(part, closed=False)])
-    steps.flags.writeable = False
     return steps, (float(parts), part, float(stable))
 
 

@@ -6,6 +6,11 @@ Phys. Rev. B 31, 805 (1985); a finite radius R blurs E with a Gaussian of varian
 
 Lengths are nm; positions on a tile are in grid points. ``np.floor`` rather than ``math.floor`` and
 polynomials rather than library calls keep the loops free of scalar code.
+
+A kernel that another kernel calls is compiled with ``forceinline``. Otherwise every object that
+calls it holds a copy, each optimised anew and rounding differently, and which of them all callers
+use depends on what was loaded first: one process compiles, the next finds compiled code, and the
+same seed would not show them the same picture.
 """
 
 from __future__ import annotations
@@ -188,7 +193,7 @@ def blur(field: Floats, half: Floats, scratch: Floats) -> None:
             add_pairs(out, up, down, up2, down2, half[t:])
 
 
-@njit(fastmath={"contract", "nnan", "ninf", "nsz"}, cache=True, nogil=True)
+@njit(fastmath={"contract", "nnan", "ninf", "nsz"}, cache=True, nogil=True, forceinline=True)
 def add_apex(
     field: Floats,
     weight: np.float32,
@@ -217,7 +222,7 @@ def add_apex(
         total[p] += weight * (a + up[p] * (b - a))
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def log_contour(
     field: Floats, path: Doubles, pace: Floats, apexes: Floats, out: Floats, scratch: Floats
 ) -> None:
@@ -254,7 +259,7 @@ def log_contour(
         out[p] = fast_log(total[p])
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def switch(
     seed: np.uint32, chances: Doubles, strength: float, spread: float, out: Floats, chance: Floats
 ) -> tuple[np.float32, int, int]:

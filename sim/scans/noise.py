@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from sim.presets.preset import Preset
-from sim.scans.events import NOTHING, Events, Jump, RingDown
+from sim.scans.events import Events, Jump, RingDown, Row
 from sim.scans.feedback import SwingingLoop
 from sim.scans.kernels import Doubles, Floats
 from sim.scans.signal_chain import Disturbances
@@ -75,15 +75,15 @@ class NoiseLevels:
 
         ``loop`` weakens the rattling of the scanner that it belongs to.
         """
-        jumps = [events.between(start_s, end_s) for events in self._jumps]
-        rattles = NOTHING
+        jumps = [row for events in self._jumps for row in events.between(start_s, end_s)]
+        rattles = _table([])
         if self._hits and self._ring_down and loop:
-            rattles = self._hits.between(start_s, end_s).copy()
+            rattles = _table(self._hits.between(start_s, end_s))
             rattles[:, 2] *= loop.weakening(self._ring_down.hz)
         return Disturbances(
             bands=self._bands(dts_s[0]),
             key=self._key,
-            jumps=np.concatenate(jumps) if jumps else NOTHING,
+            jumps=_table(jumps),
             rattles=rattles,
             dts=np.array(dts_s),
         )
@@ -94,7 +94,9 @@ class NoiseLevels:
             return np.empty((0, 2))
         # White noise of the pixels has the density 2 sigma^2 dt; 1/f fills each band alike.
         power = 2 * self._pixel**2 * dt_s * self._corner_hz * math.log(BAND_RATIO)
-        return np.stack([np.full(len(KNOTS_S), math.sqrt(power)), KNOTS_S], axis=1)
+        bands = np.empty((len(KNOTS_S), 2))
+        bands[:, 0], bands[:, 1] = math.sqrt(power), KNOTS_S
+        return bands
 
     def line_levels(self, pixels: int, current_nm: float = 0.0) -> Doubles:
         """(pixel, line, line start in nm, decay of the line start in pixels).
@@ -121,3 +123,8 @@ class NoiseLevels:
         steps = np.outer(dts_s, np.arange(pixels))
         angle = 2 * math.pi * self.tones[:, 0][None, :, None] * steps[:, None, :]
         return np.stack([np.sin(angle), np.cos(angle)], axis=2).astype(np.float32)
+
+
+def _table(rows: list[Row]) -> Doubles:
+    """Events in the form of ``sim.scans.signal_chain.strike``."""
+    return np.array(rows) if rows else np.empty((0, 6))

@@ -24,7 +24,7 @@ from sim.scans.kernels import (
 from sim.scans.signal_chain import Disturbances, Swing, disturb, follow, strike, swell, swing
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def sense(
     field: Floats,
     path: Doubles,
@@ -96,7 +96,7 @@ class Chain(NamedTuple):
     more: Disturbances
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def render_pass(
     optics: Optics,
     course: Course,
@@ -134,7 +134,7 @@ def render_pass(
     return buffer
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def regulate(
     chain: Chain,
     d: int,
@@ -154,7 +154,7 @@ def regulate(
     strike(out, more.rattles, time_s, dt_s)
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def store(heights: Floats, out: Floats, back: bool) -> float:
     """Copy a pass to its place, turned round if it was the way ``back``; return its range."""
     n = out.size

@@ -21,6 +21,7 @@ from sim.scans.kernels import (
     fast_exp,
     hash32,
     hash_normal,
+    i32,
     sine,
     u32,
 )
@@ -32,6 +33,13 @@ SWINGING = 5
 STATE = 9
 # Mean of the variance of straight lines between independent knots is 2/3.
 KNOTS = f32(math.sqrt(1.5))
+# Samples per knot below which bands of noise are worked out sample by sample.
+FEW = 16
+# What leaves every rounding as it is written, wherever the compiler puts a function.
+ROUNDED = {"nnan", "ninf", "nsz"}
+
+#: (error, integral, height, speed, delayed output) of a feedback behind a resonant scanner.
+State = tuple[float, float, float, float, float]
 
 
 class Swing(NamedTuple):
@@ -63,7 +71,7 @@ class Disturbances(NamedTuple):
     dts: Doubles
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def disturb(
     signal: Floats, tones: Doubles, tables: Floats, noise: Doubles, time_s: float, seed: np.uint32
 ) -> None:
@@ -91,7 +99,7 @@ def disturb(
         signal[p] += offset + start * settled + pixel * hash_normal(seed + u32(p))
 
 
-@njit(fastmath={"contract", "nnan", "ninf", "nsz"}, cache=True, nogil=True)
+@njit(fastmath={"contract", "nnan", "ninf", "nsz"}, cache=True, nogil=True, forceinline=True)
 def follow(
     signal: Floats,
     loop: Doubles,
@@ -127,26 +135,53 @@ def follow(
     state[0], state[1], state[2], state[3] = error, integral, last, wander
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=ROUNDED, cache=True, nogil=True, forceinline=True)
 def swell(signal: Floats, bands: Doubles, key: int, time_s: float, dt_s: float) -> None:
     """Add slow noise to ``signal``: straight lines between random knots, one distance per band."""
-    n = signal.size
     for k in range(bands.shape[0]):
         deviation = f32(bands[k, 0]) * KNOTS
         first, pace = time_s / bands[k, 1], dt_s / bands[k, 1]
-        band = hash32(u32(key) + u32(k) * u32(GOLDEN))
-        p = 0
-        while p < n:
-            knot = math.floor(first + pace * p)
-            left = deviation * hash_normal(band + u32(knot) * u32(GOLDEN))
-            right = deviation * hash_normal(band + u32(knot + 1) * u32(GOLDEN))
-            end = min(n, max(p + 1, math.ceil((knot + 1 - first) / pace)))
-            for q in range(p, end):
-                signal[q] += left + (right - left) * f32(first + pace * q - knot)
-            p = end
+        knot = math.floor(first)
+        seed = hash32(u32(key) + u32(k) * u32(GOLDEN)) + u32(knot) * u32(GOLDEN)
+        if pace * FEW > 1:
+            swell_fast(signal, deviation, f32(first - knot), f32(pace), seed)
+        else:
+            swell_slow(signal, deviation, first - knot, pace, seed)
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=ROUNDED, inline="always")
+def swell_fast(
+    signal: Floats, deviation: np.float32, first: np.float32, pace: np.float32, seed: np.uint32
+) -> None:
+    """One band of ``swell`` with few samples between knots; ``seed`` is that of the first knot."""
+    # Each sample draws both of its knots: more numbers, but none has to wait for another.
+    for p in range(signal.size):
+        place = first + pace * f32(p)
+        knot = np.floor(place)
+        number = seed + u32(i32(knot)) * u32(GOLDEN)
+        left, right = hash_normal(number), hash_normal(number + u32(GOLDEN))
+        signal[p] += deviation * (left + (right - left) * (place - knot))
+
+
+@njit(fastmath=ROUNDED, inline="always")
+def swell_slow(
+    signal: Floats, deviation: np.float32, first: float, pace: float, seed: np.uint32
+) -> None:
+    """One band of ``swell`` with many samples between knots."""
+    p, knot, right = 0, 0, deviation * hash_normal(seed)
+    while p < signal.size:
+        left, right = right, deviation * hash_normal(seed + u32(knot + 1) * u32(GOLDEN))
+        end = min(signal.size, math.ceil((knot + 1 - first) / pace))
+        rise = (right - left) * f32(pace)
+        start = left + (right - left) * f32(first + pace * p - knot)
+        # A slice rather than a shifted index: that might be negative, and would not vectorise.
+        part = signal[p:end]
+        for q in range(part.size):
+            part[q] += start + rise * f32(q)
+        p, knot = end, knot + 1
+
+
+@njit(fastmath=ROUNDED, cache=True, nogil=True, forceinline=True)
 def strike(signal: Floats, events: Doubles, time_s: float, dt_s: float) -> None:
     """Add ``events`` to ``signal``: rows (begin and end in s, nm, decay in 1/s, Hz, phase)."""
     n = signal.size
@@ -157,28 +192,45 @@ def strike(signal: Floats, events: Doubles, time_s: float, dt_s: float) -> None:
             continue
         first = max(0, math.ceil((begin - time_s) / dt_s))
         last = min(n, math.ceil((end - time_s) / dt_s))
+        age = time_s + first * dt_s - begin
+        pace = 2 * math.pi * events[k, 4]
+        height = events[k, 2] * math.exp(-events[k, 3] * age)
+        x = height * math.cos(pace * age + events[k, 5])
+        y = height * math.sin(pace * age + events[k, 5])
+        # A turn and a shrink per sample instead of an exponential and a cosine.
+        shrink = math.exp(-events[k, 3] * dt_s)
+        a, b = shrink * math.cos(pace * dt_s), shrink * math.sin(pace * dt_s)
         for p in range(first, last):
-            age = time_s + p * dt_s - begin
-            angle = 2 * math.pi * events[k, 4] * age + events[k, 5]
-            signal[p] += f32(events[k, 2] * math.exp(-events[k, 3] * age) * math.cos(angle))
+            signal[p] += f32(x)
+            x, y = a * x - b * y, a * y + b * x
 
 
-@njit(fastmath=True, inline="always")
-def propagate(step: Doubles, state: Doubles, before: float, after: float, fresh: Doubles) -> None:
-    """``fresh`` is ``state`` one ``step`` later, for a signal from ``before`` to ``after``."""
-    for i in range(SWINGING):
-        total = step[i, SWINGING] * before + step[i, SWINGING + 1] * after
-        for j in range(SWINGING):
-            total += step[i, j] * state[j]
-        fresh[i] = total
+@njit(fastmath=ROUNDED, inline="always")
+def row(step: Doubles, i: int, state: State, before: float, after: float) -> float:
+    """One row of ``propagate``."""
+    # In pairs rather than in a row: what comes in waits for least.
+    inlet = step[i, 5] * before + step[i, 6] * after
+    rest = (step[i, 4] * state[4] + inlet) + (step[i, 2] * state[2] + step[i, 3] * state[3])
+    return float(rest + (step[i, 0] * state[0] + step[i, 1] * state[1]))
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=ROUNDED, inline="always")
+def propagate(step: Doubles, state: State, before: float, after: float) -> State:
+    """``state`` one ``step`` later, for a signal from ``before`` to ``after``."""
+    return (
+        row(step, 0, state, before, after),
+        row(step, 1, state, before, after),
+        row(step, 2, state, before, after),
+        row(step, 3, state, before, after),
+        row(step, 4, state, before, after),
+    )
+
+
+@njit(fastmath=ROUNDED, cache=True, nogil=True, forceinline=True)
 def slew(
-    steps: Doubles, limits: Doubles, now: Doubles, fresh: Doubles, before: float, after: float,
-    overload_s: float,
-) -> float:  # fmt: skip
-    """One sample in parts, in which the error may clip; returns what is left of an overload (s).
+    steps: Doubles, limits: Doubles, state: State, before: float, after: float, overload_s: float
+) -> tuple[State, float]:
+    """One sample in parts, in which the error may clip; also returns what is left of an overload.
 
     An overloaded preamplifier shows its largest current until it has recovered; then the tip may
     be far away, and comes back no faster than the smallest current that is seen lets it.
@@ -187,21 +239,20 @@ def slew(
     for m in range(parts):
         start = before + (after - before) * m / parts
         end = before + (after - before) * (m + 1) / parts
-        error = start - now[2]
+        error = start - state[2]
         if error >= limits[1]:
             overload_s = limits[2] + limits[5]
         overload_s = max(overload_s - limits[5], 0.0)
         if error >= limits[1] or overload_s > 0:
-            propagate(steps[2], now, limits[1], limits[1], fresh)
+            state = propagate(steps[2], state, limits[1], limits[1])
         elif error <= limits[0]:
-            propagate(steps[2], now, limits[0], limits[0], fresh)
+            state = propagate(steps[2], state, limits[0], limits[0])
         else:
-            propagate(steps[1], now, start, end, fresh)
-        now[:] = fresh
-    return overload_s
+            state = propagate(steps[1], state, start, end)
+    return state, overload_s
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=ROUNDED, cache=True, nogil=True, forceinline=True)
 def swing(
     signal: Floats,
     steps: Doubles,
@@ -217,19 +268,21 @@ def swing(
     While the error stays between its limits a sample is one exact step of (error, integral, height,
     speed, delayed output); a sample in which it does not is done in parts.
     """
-    now, fresh = np.empty(SWINGING), np.empty(SWINGING)
-    now[0], now[1], now[2], now[3], now[4] = state[0], state[1], state[5], state[6], state[7]
+    now = (state[0], state[1], state[5], state[6], state[7])
     last, wander, overload_s = state[2], state[3], state[8]
     low, high, gain, stable = limits[0], limits[1], limits[3], limits[6] > 0
+    whole, memory, lowest, highest = steps[0], slow[0], ends[0], ends[1]
     for p in range(signal.size):
-        wander = slow[0] * wander + slow[1] * hash_normal(seed + u32(p))
+        out[p] = f32(slow[1]) * hash_normal(seed + u32(p))
+    for p in range(signal.size):
+        wander = memory * wander + out[p]
         u = signal[p] + wander
-        propagate(steps[0], now, last, u, fresh)
+        fresh = propagate(whole, now, last, u)
         if stable and overload_s == 0 and low < u - fresh[2] < high:
-            now, fresh = fresh, now
+            now = fresh
         else:
-            overload_s = slew(steps, limits, now, fresh, last, u, overload_s)
+            now, overload_s = slew(steps, limits, now, last, u, overload_s)
         last = u
-        out[p] = min(max(gain * now[0] + now[1], ends[0]), ends[1])
-    state[0], state[1], state[5], state[6], state[7] = now[0], now[1], now[2], now[3], now[4]
+        out[p] = min(max(gain * now[0] + now[1], lowest), highest)
+    state[0], state[1], state[5], state[6], state[7] = now
     state[2], state[3], state[8] = last, wander, overload_s

@@ -168,7 +168,7 @@ def _normal_energy(state: SurfaceState, energy_ev: Doubles) -> Doubles:
     return normal
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _mean_root(near: float, far: float) -> float:
     """Mean of sqrt(u) along a straight line from ``near`` to ``far``; forbidden parts only."""
     a, b = math.sqrt(max(near, 0.0)), math.sqrt(max(far, 0.0))

@@ -45,7 +45,7 @@ def ridges(turn: np.float32, parity: np.float32, d: np.float32, shape: RidgeShap
     return f32((a2 + b2) / (a2 * b2) - depth * inside)
 
 
-@njit(fastmath=EXACT, error_model="numpy", cache=True, nogil=True)
+@njit(fastmath=EXACT, error_model="numpy", cache=True, nogil=True, forceinline=True)
 def draw_ridges(
     row: Floats,
     across: Floats,
@@ -69,7 +69,7 @@ def draw_ridges(
         row[i] = layer * row[i] + height * ridges(turn, parity[i], d, shape)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def wander_waves(
     grid: tuple[float, float, float], shape: tuple[int, int], wander: Doubles
 ) -> tuple[Doubles, Doubles]:
@@ -87,7 +87,7 @@ def wander_waves(
     return columns, rows
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def wander_nodes(
     x: float,
     y: float,

@@ -85,7 +85,7 @@ def triangle(x: float) -> float:
     return float(4.0 * abs(x - np.floor(x + 0.5)) - 1.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def crests(k: float, phase: float, first: float, step: float, out: Doubles) -> None:
     """Sine and cosine of ``k x + phase`` at even steps, into ``out`` (2, n).
 
@@ -100,7 +100,7 @@ def crests(k: float, phase: float, first: float, step: float, out: Doubles) -> N
             row[i] = sine(turns * (first + step * i) + start)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def edge_waves(
     grid: tuple[float, float, float],
     shape: tuple[int, int],
@@ -122,7 +122,7 @@ def edge_waves(
     return columns, rows
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, forceinline=True)
 def edge_nodes(
     x: float,
     y: float,

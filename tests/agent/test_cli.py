@@ -62,7 +62,7 @@ def tipsmith(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Tipsmith:
     """Run the command line in an empty folder."""
-    for module in ("agent.main", "drivers.registry", "drivers.benchmark"):
+    for module in ("agent.root", "drivers.registry", "drivers.benchmark"):
         monkeypatch.setattr(f"{module}.entry_points", points)
     monkeypatch.setattr(Scorer, "load", ScriptedScorer)
     monkeypatch.chdir(tmp_path)
@@ -240,9 +240,28 @@ def test_config_check_wants_a_file(tipsmith: Tipsmith):
 
 
 def test_a_broken_installation_is_one_sentence(tipsmith: Tipsmith, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("agent.main.find_trouble", lambda: "somebody else's package")
+    monkeypatch.setattr("agent.installation.find_trouble", lambda: "somebody else's package")
     ran = tipsmith("--help")
     assert (ran.code, ran.err) == (2, "tipsmith: somebody else's package\n")
+
+
+def test_an_interruption_while_a_command_is_loaded_is_one_line(
+    tipsmith: Tipsmith, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupted(point: EntryPoint) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EntryPoint, "load", interrupted)
+    ran = tipsmith("config", "show")
+    assert (ran.code, ran.out, ran.err) == (130, "", "tipsmith: interrupted\n")
+
+
+def test_nothing_but_the_standard_library_loads_before_interruptions_are_answered():
+    program = "import sys, agent.main; print({'typer', 'pydantic'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, cwd=PYPROJECT.parent
+    )
+    assert done.stdout.strip() == b"set()"
 
 
 def test_unexpected_errors_keep_their_traceback(

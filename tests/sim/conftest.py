@@ -16,7 +16,21 @@ Settings = Callable[..., ScanSettings]
 
 @pytest.fixture
 def preset() -> Preset:
-    return load_preset("au111")
+    """Gold under an instrument whose scanner follows at once, with nothing but simple noise."""
+    return plain(load_preset("au111"))
+
+
+def plain(preset: Preset) -> Preset:
+    """The preset without what only some instruments show."""
+    events = ("mains", "pink", "rattle", "jumps", "glitches")
+    return changed(
+        preset,
+        controller={"scanner": None, "preamplifier": None},
+        noise=dict.fromkeys(events),
+        motion={"bending": None},
+        landing={"trouble": None},
+        changes={"within_lines": False},
+    )
 
 
 def changed(preset: Preset, **blocks: dict[str, object]) -> Preset:
@@ -39,8 +53,10 @@ def bare(preset: Preset) -> Preset:
         reconstruction={"amplitude_nm": 0.0},
         adatoms={"per_nm2": 0.0},
         hidden={"change_per_frame": none},
-        noise=dict.fromkeys(("pixel_pm", "line_pm", "slow_pm", "line_start_pm", "hum_pm"), none),
-        motion={"drift_nm_per_min": none, "creep_per_decade": none, "hysteresis": none},
+        noise=dict.fromkeys(("pixel_pm", "line_pm", "slow_pm", "line_start_pm", "hum_pm"), none)
+        | dict.fromkeys(("pink", "rattle", "jumps", "glitches", "mains")),
+        motion=dict.fromkeys(("drift_nm_per_min", "creep_per_decade", "hysteresis"), none)
+        | {"bending": None},
     )
 
 

@@ -61,6 +61,24 @@ def test_arguments_of_another_type_are_named(arguments: dict[str, Any], says: st
 
 
 @pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"pixels": -1}, "pixels must be a multiple of 16, got int -1"),
+        ({"pixels": 0}, "pixels must be greater than or equal to 16, got int 0"),
+        ({"frame_nm": "wide"}, "frame_nm must be a valid number, .*, got str 'wide'"),
+        ({"max_hours": float("nan")}, "max_hours must be a finite number, got float nan"),
+        ({"catalogue": {"pulses_v": [0.0]}}, r"pulses_v\.0 must be greater than 0, got float 0\.0"),
+        ({"catalogue": 5}, "Catalogue must be a valid dictionary or instance of .*, got int 5"),
+        ({"pixel": 32}, "unknown setting 'pixel'; known are pixels, frame_nm, "),
+        ({"episodes": (5, 2)}, r"episodes \(5, 2\) must be a range of numbers of at least 0"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(settings: dict[str, Any], says: str):
+    with pytest.raises(ConfigError, match=f"^{says}"):
+        EnvironmentConfig(**settings)
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         ({"num_envs": 0}, "num_envs must be a whole number of at least 1, got int 0"),

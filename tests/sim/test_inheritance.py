@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -25,8 +26,9 @@ START = 'extends = "au111"\nname = "odd"\ntitle = "Odd"\n'
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Load a preset ``odd`` with the given text from a folder that has gold as well."""
-    shipped = files("sim") / "presets" / "au111.toml"
+    shipped = Path(str(files("sim") / "presets" / "au111.toml"))
     (tmp_path / "au111.toml").write_text(shipped.read_text(encoding="utf-8"))
+    shutil.copytree(shipped.parent / "instruments", tmp_path / "instruments")
     monkeypatch.setattr(sim.presets.preset, "_folder", lambda: tmp_path)
 
     def load(text: str) -> Preset:
@@ -149,10 +151,7 @@ def test_waves_need_a_surface_state(write: Write):
         write(START + 'without = ["spectrum.surface_state"]\n' + waves)
 
 
-def test_an_instrument_comes_between_parent_and_child(write: Write, tmp_path: Path):
-    shipped = files("sim") / "presets" / "instruments" / "usual.toml"
-    (tmp_path / "instruments").mkdir()
-    (tmp_path / "instruments" / "usual.toml").write_text(shipped.read_text(encoding="utf-8"))
+def test_an_instrument_comes_between_parent_and_child(write: Write):
     source = "provenance = { '*' = 'assumed: odd' }\n"
     odd = write(f'instrument = "usual"\n{START}[controller.scanner]\nquality = 3.0\n{source}')
     assert odd.controller.scanner is not None
@@ -163,9 +162,9 @@ def test_an_instrument_comes_between_parent_and_child(write: Write, tmp_path: Pa
 
 
 def test_disturbances_need_a_scanner_that_answers_to_them(write: Write):
-    pink = "[noise.pink]\ncorner_hz = { law = 'uniform', a = 1.0, b = 2.0 }\n"
+    without = 'without = ["controller.scanner", "controller.preamplifier"]\n'
     with pytest.raises(ConfigError, match=r"noise\.pink needs controller\.scanner"):
-        write(f"{START}{pink}{SOURCE}")
+        write(f"{START}{without}")
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,17 @@ def test_pink_noise_belongs_to_time_not_to_pixels(preset: Preset):
     assert slow_signal(levels, 1e-3, 1000, 2.5) == pytest.approx(whole[2500:3500], abs=1e-6)
 
 
+def test_slow_and_fast_scans_meet_the_same_pink_noise(preset: Preset):
+    levels, key = pink(preset, 20.0), 7
+    fine, coarse = np.zeros(4000, np.float32), np.zeros(250, np.float32)
+    # Sixteen samples in one: bands with many samples between their knots come to have few.
+    bands = levels.disturbances(0.0, 1.0, (1e-3, 1e-3), None).bands
+    swell(fine, bands, key, 0.0123, 1e-3)
+    swell(coarse, bands, key, 0.0123, 16e-3)
+    assert coarse == pytest.approx(fine[::16], abs=1e-6)
+    assert np.ptp(fine) > 1e-3
+
+
 def jumps(rate_hz: float, stay_s: float = 0.5) -> Jumps:
     height = Spread(law="log_normal", a=10.0, b=1.0)
     return Jumps(
@@ -65,10 +76,10 @@ def jumps(rate_hz: float, stay_s: float = 0.5) -> Jumps:
 def test_events_do_not_depend_on_who_asks():
     rng = np.random.default_rng(3)
     events = Events(Jump(jumps(0.5), rng), rng)
-    whole = events.between(0.0, 300.0)
+    whole = np.array(events.between(0.0, 300.0))
     assert 100 < len(whole) < 200
-    parts = np.concatenate([events.between(start, start + 50.0) for start in range(0, 300, 50)])
-    assert {tuple(row) for row in parts} == {tuple(row) for row in whole}
+    parts = [events.between(start, start + 50.0) for start in range(0, 300, 50)]
+    assert {row for part in parts for row in part} == {tuple(row) for row in whole}
     assert np.all(whole[:, 1] - whole[:, 0] == pytest.approx(0.5))
     # Heavy tails, either way.
     sizes = np.abs(whole[:, 2])
@@ -103,6 +114,18 @@ def test_a_hit_rings_at_its_frequency_and_dies_away():
     # Q / pi periods to 1/e.
     decayed = np.abs(signal[318:368]).max() / np.abs(signal[:50]).max()
     assert decayed == pytest.approx(np.exp(-1), rel=0.15)
+
+
+def test_a_ring_down_goes_on_from_line_to_line():
+    hit = (0.1, 0.9, 2.0, 3.0, 40.0, 0.7)
+    signal = np.zeros(1000, np.float32)
+    for line in range(10):
+        strike(signal[100 * line :][:100], np.array([hit]), 0.1 * line, 1e-3)
+    age = np.arange(1000) * 1e-3 - 0.1
+    told = 2.0 * np.exp(-3.0 * age) * np.cos(2 * np.pi * 40.0 * age + 0.7)
+    assert signal[101:900] == pytest.approx(told[101:900], abs=1e-6)
+    assert not signal[:100].any()
+    assert not signal[901:].any()
 
 
 def test_the_clock_of_the_mains_wanders_by_what_it_is_told(preset: Preset):

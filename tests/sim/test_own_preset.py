@@ -86,6 +86,11 @@ def test_a_file_of_the_name_of_its_parent_extends_the_shipped_one(
             ConfigError,
             r"preset '.*my-own\.toml': steps\.provenance must be a table, got 3",
         ),
+        (
+            'extends = "au111"\n[grid]\nfinest_nm = 9.0\n[grid.provenance]\n"*" = "assumed: x"',
+            ConfigError,
+            r"preset '.*my-own\.toml': grid\.finest_nm must not exceed grid\.coarsest_nm",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told_with_its_name(

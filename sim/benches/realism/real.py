@@ -22,6 +22,9 @@ from sim.benches.realism.photograph import Photo, decode
 #: A picture of which less was scanned shows the end of a scan, not a surface.
 LEAST_LINES = 0.9
 
+#: What raters were asked of a picture of H:Si(100).
+CLASSES = ("asymmetric", "atoms", "dimers", "rows", "tip_change", "blurry")
+
 Row = Mapping[str, str]
 
 
@@ -41,13 +44,30 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Voted(Picture):
+    """A picture, whole or not, with what its raters said.
+
+    Attributes:
+        raters: how many there were.
+        votes: share of them that saw each class, 0..1, by ``CLASSES``.
+    """
+
+    raters: int = 0
+    votes: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Tile:
-    """Heights of a scan (m), there and back; ``width_nm`` is zero where the size is unknown."""
+    """Heights of a scan (m), there and back; ``width_nm`` is zero where the size is unknown.
+
+    ``label`` is what the viewer called it, empty where nobody did.
+    """
 
     forward: Image
     backward: Image | None
     width_nm: float
     session: str
+    label: str = ""
 
 
 def hsi_pictures(data: Path, most: int | None = None) -> list[Picture]:
@@ -57,20 +77,35 @@ def hsi_pictures(data: Path, most: int | None = None) -> list[Picture]:
         FileError: the set is not there or cannot be read.
     """
     folder = data / "hsi100"
-    rows = [row for row in _rows(folder / "labels.csv") if _complete(row)]
-    rows.sort(key=lambda row: (row["session"], int(row["run"]), int(row["repeat"])))
+    rows = [row for row in _in_order(folder) if _complete(row)]
     if most is not None and len(rows) > most:
         rows = [rows[k] for k in np.linspace(0, len(rows) - 1, most).astype(int)]
-    try:
-        with zipfile.ZipFile(folder / "images.zip") as images:
-            pictures = [
-                Picture(decode(images.read(row["image"])), row["session"], _good(row))
-                for row in rows
-            ]
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise FileError(f"cannot read the pictures in {folder / 'images.zip'}: {error}") from None
+    photos = _photos(folder, rows)
+    pictures = [
+        Picture(photo, row["session"], _good(row)) for photo, row in zip(photos, rows, strict=True)
+    ]
     # A frame in one grey shows that nothing was recorded.
     return [picture for picture in pictures if picture.photo.std() > 0]
+
+
+def hsi_votes(data: Path) -> list[Voted]:
+    """All pictures of H:Si(100), also of scans that were broken off, in the order of time.
+
+    Raises:
+        FileError: the set is not there or cannot be read.
+    """
+    folder = data / "hsi100"
+    rows = _in_order(folder)
+    return [
+        Voted(
+            photo,
+            row["session"],
+            _good(row),
+            int(row["raters"]),
+            tuple(float(row[name]) for name in CLASSES),
+        )
+        for photo, row in zip(_photos(folder, rows), rows, strict=True)
+    ]
 
 
 def tiles(data: Path, surface: str) -> list[Tile]:
@@ -96,7 +131,21 @@ def _tile(row: Row, arrays: Mapping[str, Image]) -> Tile:
     size = row["size_nm"].partition("x")[0]
     # Files of one session lie in one folder.
     session = row["file"].rpartition("/")[0]
-    return Tile(forward, backward, float(size) if size else 0.0, session)
+    width_nm = float(size) if size else 0.0
+    return Tile(forward, backward, width_nm, session, row.get("label", ""))
+
+
+def _in_order(folder: Path) -> list[Row]:
+    rows = list(_rows(folder / "labels.csv"))
+    return sorted(rows, key=lambda row: (row["session"], int(row["run"]), int(row["repeat"])))
+
+
+def _photos(folder: Path, rows: Sequence[Row]) -> list[Photo]:
+    try:
+        with zipfile.ZipFile(folder / "images.zip") as images:
+            return [decode(images.read(row["image"])) for row in rows]
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise FileError(f"cannot read the pictures in {folder / 'images.zip'}: {error}") from None
 
 
 def _rows(path: Path) -> Sequence[Row]:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from drivers import Frame, ScanSettings, TunnellingPoint
+from drivers.complaints import complaint
 from drivers.errors import FileError
 from drivers.nanonis.codes import Autosave, ScanAction, ScanDirection, SetAutosave, Switch
 from drivers.scan import Direction
@@ -217,7 +218,7 @@ class ScanModule:
                 direction=direction,
             )
         except ValidationError as error:
-            raise Refusal(f"The scan cannot start: {error.errors()[0]['msg']}") from None
+            raise Refusal(f"The scan cannot start: {complaint(error)}") from None
         return Picture(settings, self._channels)
 
     def _following(self, direction: Direction) -> Direction | None:
