@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from drivers.actions import Finite, MoveTo, Positive, TunnellingPoint
+from drivers.complaints import complaint
 from drivers.envelope import Limits, check_action, check_scan
 from drivers.errors import ConfigError, Refused
 from drivers.microscope import Feedback, MicroscopeState
@@ -77,9 +78,8 @@ class LookSettings(_Section):
         backward_s: time of one backward line (s).
         bias_v: sample bias (V).
         setpoint_pa: current setpoint (pA).
-        judge_every_lines: lines between two judgements of a running scan.
-        hopeless_quality: a scan whose quality is below this is cut short; 0 never does.
-        hopeless_share: share of its lines that must have been seen before that.
+        stop_early: whether a scan that the scorer calls hopeless is cut short.
+        least_share: share of its lines that are taken all the same: a spot to act on lies in them.
     """
 
     pixels: int = Field(96, ge=16, le=4096, multiple_of=16)
@@ -88,9 +88,8 @@ class LookSettings(_Section):
     backward_s: float = Field(0.10, gt=0, le=600)
     bias_v: Finite = 0.5
     setpoint_pa: Positive = 50.0
-    judge_every_lines: int = Field(8, ge=1)
-    hopeless_quality: float = Field(0.02, ge=0, le=1)
-    hopeless_share: float = Field(0.33, gt=0, le=1)
+    stop_early: bool = True
+    least_share: float = Field(0.33, gt=0, le=1)
 
     @property
     def at(self) -> TunnellingPoint:
@@ -236,7 +235,7 @@ def _sentence(error: ValidationError) -> str:
     section, *rest = map(str, problem["loc"])
     if problem["type"] != "extra_forbidden":
         where = f"[{section}] {rest[0]}" if rest else f"[{section}]"
-        expected = problem["msg"].lower() if rest else "expected a table"
+        expected = complaint(error).lower() if rest else "expected a table"
         return f"{where}: {expected}, got {json.dumps(problem['input'], default=str)}"
     if not rest:
         return f"unknown section [{section}]; known are {', '.join(Config.model_fields)}"

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from typing import TypeVar
 
 from agent.config import LookSettings
 from agent.run import Run
@@ -14,10 +11,8 @@ from drivers.errors import InstrumentError
 from drivers.scan import Frame, Scan, ScanLine, ScanSettings
 from policies import observe
 from policies.episode import Looked
-from policies.report import TipReport
 from policies.scorer import Scorer
-
-Judgement = TypeVar("Judgement")
+from policies.scorer.lines import Setting
 
 
 async def look(
@@ -26,7 +21,8 @@ async def look(
     """Scan ``frame`` and judge it.
 
     The scan waits for each judgement, so that the same instrument gives the same look however slow
-    this computer is; inference runs in a thread, so that the event loop does not.
+    this computer is. A line takes a fraction of a millisecond to judge, the whole scan runs in a
+    thread, so that the event loop does not wait.
 
     Args:
         run: the repair it belongs to.
@@ -44,39 +40,33 @@ async def look(
     if not arrived:
         raise InstrumentError("the scan ended without a single line; is it stopped elsewhere?")
     scan = Scan.from_lines(scan_settings, arrived, run.microscope.name)
-    return await _judged(partial(observe.look, scan, scorer, run.now_s))
+    seen = await asyncio.to_thread(observe.look, scan, scorer, run.now_s)
+    if seen.report.not_assessable:
+        raise InstrumentError(
+            f"the scan shows no surface: {seen.report.not_assessable}; "
+            "are the feedback and the tip in order?"
+        )
+    return seen
 
 
 async def _scan(
     run: Run, scorer: Scorer, settings: LookSettings, scan_settings: ScanSettings, *, whole: bool
 ) -> list[ScanLine]:
     arrived: list[ScanLine] = []
+    stream = scorer.stream(_setting(scan_settings))
     lines = run.microscope.scan(scan_settings)
     try:
         while (line := await run.instrument(anext(lines, None))) is not None:
             arrived.append(line)
-            due = len(arrived) % settings.judge_every_lines == 0
-            if not due or len(arrived) == settings.lines:
-                continue
-            scan = Scan.from_lines(scan_settings, arrived)
-            report = await _judged(partial(scorer.judge, scan))
+            report = stream.read(line)
             run.tell(replace(run.progress, lines=len(arrived), report=report))
-            if not whole and _hopeless(report, settings):
+            enough = len(arrived) >= settings.least_share * settings.lines
+            if settings.stop_early and not whole and enough and stream.stop_early():
                 break
     finally:
         await run.instrument(lines.aclose())
     return arrived
 
 
-async def _judged(judge: Callable[[], Judgement]) -> Judgement:
-    try:
-        return await asyncio.to_thread(judge)
-    except ValueError as error:
-        raise InstrumentError(
-            f"the scan shows no surface ({error}); are the feedback and the tip in order?"
-        ) from error
-
-
-def _hopeless(report: TipReport, settings: LookSettings) -> bool:
-    seen = report.lines / settings.lines
-    return seen >= settings.hopeless_share and report.quality < settings.hopeless_quality
+def _setting(settings: ScanSettings) -> Setting:
+    return Setting(settings.pixels, settings.lines, settings.frame.width_m, scale_known=True)

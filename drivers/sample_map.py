@@ -22,6 +22,12 @@ MOST_CELLS = 1000
 #: stays below 50 pm, a monatomic step of the usual metals is 200 pm and more.
 RELIEF_M = 70e-12
 PATCH_M = 1.5e-9
+#: Lines, evenly spread, that are enough to tell which tilt is the right one.
+ENOUGH_LINES = 32
+#: Bins of a histogram of heights, from its 5th to its 95th percentile.
+BINS = 30
+#: What lies higher is counted together: a histogram must not grow with a single wild pixel.
+MOST_BINS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,19 +158,48 @@ def _span(frame: Frame) -> float:
 
 
 def level(z: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Remove the tilt that most pixels agree on and the offset between lines.
+    """Remove the tilt along the lines and the offset between them.
 
-    The tilt is the median slope along each axis, which steps and adatoms do not move. Lines that
-    are not complete become NaN.
+    Lines that are not complete become NaN.
     """
     done = np.isfinite(z).all(axis=1)
     flat = np.full(z.shape, np.nan, np.float32)
     if done.any() and z.shape[1] > 1:
-        lines = z[done]
-        lines = lines - np.median(np.diff(lines, axis=1)) * np.arange(z.shape[1])
-        steps = np.median(np.diff(lines, axis=0), axis=1)
-        flat[done] = lines - np.concatenate([[0.0], np.cumsum(steps)])[:, None]
+        flat[done] = _aligned(without_tilt(z[done]))
     return flat
+
+
+def without_tilt(lines: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Remove the tilt along the lines, whatever lies on the surface; shape (lines, pixels), m.
+
+    The slope that most pixels agree on is not moved by steps and adatoms, but by a corrugation that
+    rises more steeply than it falls, as every scan makes of it; the mean slope the other way round.
+    The right one leaves the sharper peaks in the histogram of heights: each peak is a terrace.
+    """
+    x = np.arange(lines.shape[1]) - (lines.shape[1] - 1) / 2
+    usual = float(np.median(np.diff(lines, axis=1)))
+    mean = float(lines.mean(axis=0, dtype=np.float64) @ x / (x @ x))
+    few = lines[:: -(-len(lines) // ENOUGH_LINES)]
+    flat = [_aligned(few - slope * x) for slope in (usual, mean)]
+    low, high = np.percentile(flat[0], (5, 95))
+    bin_m = max(float(high - low) / BINS, 1e-30)
+    slope = usual if _sharpness(flat[0], bin_m) >= _sharpness(flat[1], bin_m) else mean
+    levelled: NDArray[np.float32] = (lines - slope * x).astype(np.float32)
+    return levelled
+
+
+def _aligned(lines: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Remove the offset between neighbouring lines that most of their pixels agree on."""
+    steps = np.median(np.diff(lines, axis=0), axis=1)
+    aligned: NDArray[np.float32] = lines - np.concatenate([[0.0], np.cumsum(steps)])[:, None]
+    return aligned.astype(np.float32)
+
+
+def _sharpness(flat: NDArray[np.float32], bin_m: float) -> float:
+    """Chance that two pixels lie in the same bin of height."""
+    bins = (flat - flat.min()) / bin_m
+    shares = np.bincount(np.minimum(bins, MOST_BINS).astype(np.intp).ravel()) / flat.size
+    return float(shares @ shares)
 
 
 def relief(scan: Scan) -> NDArray[np.float32]:

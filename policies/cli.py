@@ -1,9 +1,10 @@
-"""Commands of this room: ``score`` and ``train``."""
+"""Commands of this room: ``score``, ``label``, ``adapt`` and ``train``."""
 
 from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -44,8 +45,6 @@ def score(
             rows.append((path, scan, report))
         except FileError as error:
             failures.append(str(error))
-        except ValueError as error:
-            failures.append(f"{path}: {error}")
     if as_json:
         found = {"scans": [_as_dict(*row) for row in rows], "failures": failures}
         typer.echo(json.dumps(found, indent=2))
@@ -57,10 +56,80 @@ def score(
         raise typer.Exit(FileError.exit_code)
 
 
+def label(
+    folder: Annotated[Path, typer.Argument(help="Folder with .sxm, .gsf, .webp or .png scans.")],
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Names such as good,double,blunt; the folder's own, else tip states, if left out."
+        ),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1024, max=65535, help="Port of the page; a free one.")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+) -> None:
+    """Label the scans in a folder by keyboard, on a page in the browser of this computer.
+
+    Digits mark the classes that hold, Enter saves and goes on, the left arrow goes back, s skips,
+    u undoes. Every key is kept at once in labels.journal.jsonl, beside the scans, and counts when
+    the command is started again. The labels are in labels.csv. Ctrl-C ends.
+    """
+    import threading
+    import webbrowser
+
+    from policies.labelling.desk import Desk
+    from policies.labelling.records import parse_classes
+    from policies.labelling.server import LabelServer
+
+    chosen = None if classes is None else parse_classes(classes)
+    with Desk(folder, chosen) as desk, LabelServer(desk, port or 0) as server:
+        for note in desk.notes:
+            typer.echo(f"tipsmith: {note}", err=True)
+        typer.echo(f"label {len(desk.folder.names)} scans at {server.url}\nCtrl-C ends")
+        if browser:
+            # Some browsers keep their caller waiting.
+            threading.Thread(target=webbrowser.open, args=[server.url], daemon=True).start()
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+        typer.echo(desk.summary())
+
+
+def adapt(
+    labels: Annotated[
+        Path, typer.Option(help="Table: image, one column per class (0..1 or empty), session.")
+    ],
+    images: Annotated[Path, typer.Option(help="Folder with the images of the table.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where the weights go; beside the labels by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Adapt the scorer to a surface from a few labelled scans."""
+    from policies.adaptation.adapt import adapt as run
+    from policies.scorer import Scorer
+
+    out = out or labels.with_suffix(".safetensors")
+    manifest = run(Scorer.load(), labels, images, out, seed)
+    if as_json:
+        typer.echo(manifest.model_dump_json(indent=2))
+        return
+    table = Table(title=f"expected on other sessions: AUC, {manifest.data}", box=box.SIMPLE)
+    for heading in ("class", "shipped", "adapted", "gain, 95 %", "adapted, first lines only"):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for name, one in manifest.expected.items():
+        gain = f"{one.gain_low:+.2f} to {one.gain_high:+.2f}"
+        first = f"{one.from_first_lines:.2f}"
+        table.add_row(name, f"{one.shipped:.2f}", f"{one.adapted:.2f}", gain, first)
+    Console().print(table)
+    typer.echo(f"{out} written")
+
+
 @train.command("scorer")
 def train_scorer(
     seed: Annotated[int, typer.Option(help="Seed of data and weights.")] = 1,
-    scans: Annotated[int, typer.Option(help="Simulated scans to train on.", min=100)] = 120_000,
+    scans: Annotated[int, typer.Option(help="Simulated scans to train on.", min=100)] = 110_000,
     out: Annotated[
         Path | None, typer.Option(help="Where the weights go; the shipped ones by default.")
     ] = None,
@@ -100,6 +169,8 @@ def _as_dict(path: Path, scan: Scan, report: TipReport) -> dict[str, object]:
         "quality": report.quality,
         "novelty": report.novelty,
         "familiar": report.familiar,
+        "not_assessable": report.not_assessable,
+        "featureless": report.featureless,
         "states": {state.value: value for state, value in report.states.items()},
     }
 
@@ -117,17 +188,25 @@ def _table(rows: list[tuple[Path, Scan, TipReport]]) -> Table:
             path.name,
             size,
             f"{report.lines}/{scan.forward.shape[0]}",
-            f"[{colour}]{report.quality:.2f}[/]" if report.familiar else "?",
+            f"[{colour}]{report.quality:.2f}[/]" if _is_judged(report) else "?",
             f"{report.novelty:.1f}",
             _signs(report),
         )
     return table
 
 
+def _is_judged(report: TipReport) -> bool:
+    return report.familiar and report.not_assessable is None
+
+
 def _signs(report: TipReport) -> str:
+    if report.not_assessable:
+        return f"cannot be judged: {report.not_assessable}"
     # Of a scan unlike any that it was trained on, the scorer's numbers say nothing.
     if not report.familiar:
         return "unlike the training data: not judged"
     signs = sorted(report.states.items(), key=lambda sign: -sign[1])
     named = [f"{state.value} {value:.2f}" for state, value in signs if value >= SIGN]
+    if report.featureless:
+        named.append("nothing here shows how sharp it is: look at a step, an adatom or an imprint")
     return ", ".join(named) or "none"

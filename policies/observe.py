@@ -17,7 +17,7 @@ def look(scan: Scan, scorer: Scorer, finished_s: float) -> Looked:
         finished_s: instrument time at the end of the scan (s).
 
     Raises:
-        ValueError: the scan has no frame or holds no data.
+        ValueError: the scan has no frame.
     """
     if scan.frame is None:
         raise ValueError("a scan without a frame cannot enter the history")

@@ -67,7 +67,7 @@ def _bars(axes: Axes, report: TipReport) -> None:
     names = ["good", *(state.value for state in TipState)]
     values = [report.quality, *(report.states[state] for state in TipState)]
     colours = [GOOD] + [BAD if value >= 0.5 else NEUTRAL for value in values[1:]]
-    if not report.familiar:
+    if report.not_assessable or not report.familiar:
         colours = [NEUTRAL] * len(values)
     places = range(len(names))[::-1]
     axes.barh(list(places), values, color=colours, height=0.62)
@@ -78,6 +78,8 @@ def _bars(axes: Axes, report: TipReport) -> None:
     title = f"probability, from {report.lines} lines"
     if not report.familiar:
         title = "a guess: unlike the training data"
+    if report.not_assessable:
+        title = "cannot be judged"
     axes.set_title(title, fontsize=9)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)

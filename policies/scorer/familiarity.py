@@ -23,6 +23,8 @@ FAMILIAR_SHARE = 0.99
 #: Shrinkage of the covariance towards its mean variance.
 SHRINKAGE = 1e-3
 FAINT = 1e-6
+#: Names of the tensors among the weights.
+NAMES = ("familiar.mean", "familiar.precision")
 
 
 def statistics(pictures: torch.Tensor) -> torch.Tensor:
@@ -70,31 +72,55 @@ def _log(values: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Familiarity:
-    """A Gaussian over the statistics of familiar scans.
+    """A Gaussian over the statistics of familiar scans of each surface.
 
     Attributes:
-        mean: shape (statistics,).
-        precision: inverse covariance, divided by the squared distance that ``FAMILIAR_SHARE`` of
-            the familiar scans stay below; shape (statistics, statistics).
+        mean: shape (surfaces, statistics).
+        precision: inverse covariances, divided by the squared distance that ``FAMILIAR_SHARE`` of
+            the familiar scans stay below; shape (surfaces, statistics, statistics).
     """
 
     mean: torch.Tensor
     precision: torch.Tensor
 
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Both under the names that they have among the weights."""
+        return dict(zip(NAMES, (self.mean, self.precision), strict=True))
+
     @classmethod
-    def of(cls, familiar: torch.Tensor) -> Familiarity:
-        """Fit to the statistics of familiar scans, shape (n, statistics)."""
-        exact = familiar.double()
-        mean = exact.mean(dim=0)
-        covariance = torch.cov(exact.T)
-        floor = SHRINKAGE * covariance.diagonal().mean()
-        precision = torch.linalg.inv(covariance + floor * torch.eye(len(mean)))
-        raw = cls(mean.float(), precision.float())
+    def taken_from(cls, tensors: dict[str, torch.Tensor]) -> Familiarity:
+        """Take both out of the weights.
+
+        Raises:
+            KeyError: they are not there.
+        """
+        return cls(*(tensors.pop(name) for name in NAMES))
+
+    @classmethod
+    def of(cls, familiar: torch.Tensor, surfaces: torch.Tensor) -> Familiarity:
+        """Fit to the statistics of familiar scans.
+
+        Args:
+            familiar: shape (n, statistics).
+            surfaces: number of the surface of each, shape (n,).
+        """
+        numbers = sorted(set(surfaces.tolist()))
+        groups = [familiar[surfaces == number].double() for number in numbers]
+        means = [group.mean(dim=0) for group in groups]
+        precisions = [_precision(group) for group in groups]
+        raw = cls(torch.stack(means).float(), torch.stack(precisions).float())
         limit = torch.quantile(raw.novelty(familiar), FAMILIAR_SHARE) ** 2
         return cls(raw.mean, raw.precision / limit)
 
     def novelty(self, found: torch.Tensor) -> torch.Tensor:
-        """Distance of each scan from the familiar ones, shape (n,); above 1 is unfamiliar."""
-        away = found - self.mean
-        squared = ((away @ self.precision) * away).sum(dim=1)
-        return squared.clamp(min=0).sqrt()
+        """Distance of each scan from the nearest surface, shape (n,); above 1 is unfamiliar."""
+        away = found - self.mean[:, None]
+        squared = ((away @ self.precision) * away).sum(dim=2)
+        return squared.clamp(min=0).sqrt().amin(dim=0)
+
+
+def _precision(group: torch.Tensor) -> torch.Tensor:
+    covariance = torch.cov(group.T)
+    floor = SHRINKAGE * covariance.diagonal().mean()
+    inverse: torch.Tensor = torch.linalg.inv(covariance + floor * torch.eye(len(covariance)))
+    return inverse

@@ -1,67 +1,21 @@
-"""The convolutional network that scores a scan."""
+"""The network of the scorer: one part looks at the scan as a whole, the other reads its lines."""
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
-from policies.report import TipState
-from policies.scorer.preprocess import CHANNELS, NUMBERS
-from policies.scorer.protrusion import PATCHES, POINTS
-
-#: One logit for "good", then one per state.
-OUTPUTS = 1 + len(TipState)
-#: Learned beside them, because a number teaches more than a class: radius and gap of the apexes.
-MEASURES = 2
+from policies.scorer.line_network import LineNetwork
+from policies.scorer.picture_network import PictureNetwork
 
 
 class ScorerNetwork(nn.Module):
-    """Strided convolutions over the whole picture and over the mean protrusion, two dense layers.
+    """Both parts under one roof; they share nothing but their teacher.
 
-    Pictures have shape (batch, CHANNELS, SIDE, SIDE), protrusions (batch, PATCHES, POINTS, POINTS),
-    numbers (batch, NUMBERS). What comes out has shape (batch, OUTPUTS + MEASURES): logits, then the
-    measures as the training scales them.
+    What decides between good and nearly good, the ghost beside an adatom, is seen best in the
+    picture as a whole; that something changed is seen at once, line by line.
     """
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.features = nn.Sequential(
-            _block(CHANNELS, width, 5, 2),
-            _block(width, 2 * width, 3, 2),
-            _block(2 * width, 3 * width, 3, 2),
-            _block(3 * width, 3 * width, 3, 1),
-        )
-        self.protrusion = nn.Sequential(
-            _block(PATCHES, width, 5, 2),
-            _block(width, 2 * width, 3, 1),
-            _block(2 * width, 2 * width, 3, 2),
-            nn.Flatten(),
-            nn.Linear(2 * width * (POINTS // 4) ** 2, 128),
-            nn.ReLU(),
-        )
-        self.head = nn.Sequential(
-            nn.Linear(6 * width + 128 + NUMBERS, 128),
-            nn.ReLU(),
-            nn.Linear(128, OUTPUTS + MEASURES),
-        )
-
-    def forward(
-        self, pictures: torch.Tensor, protrusions: torch.Tensor, numbers: torch.Tensor
-    ) -> torch.Tensor:
-        """Logits and measures, shape (batch, OUTPUTS + MEASURES)."""
-        maps = self.features(pictures)
-        mask = nn.functional.adaptive_avg_pool2d(pictures[:, -1:], maps.shape[-2:])
-        scanned = mask.sum(dim=(2, 3)).clamp(min=1e-3)
-        mean = (maps * mask).sum(dim=(2, 3)) / scanned
-        highest = (maps * (mask > 0)).amax(dim=(2, 3))
-        seen = torch.cat([mean, highest, self.protrusion(protrusions), numbers], dim=1)
-        found: torch.Tensor = self.head(seen)
-        return found
-
-
-def _block(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-    )
+        self.picture = PictureNetwork()
+        self.lines = LineNetwork()

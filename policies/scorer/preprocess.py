@@ -9,23 +9,21 @@ without a scale or a frame gets zeros and a flag in place of the numbers.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from drivers.sample_map import level
+from drivers.sample_map import level, without_tilt
 from drivers.scan import Image, Scan
 from policies.scorer.protrusion import mean_protrusion
+from policies.scorer.units import UNIT_M, USUAL_PITCH_M
 
 SIDE = 96
 CHANNELS = 4
 NUMBERS = 5
-#: Pixel size assumed where it is unknown.
-USUAL_PITCH_M = 0.25e-9
-UNIT_M = 20e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,7 @@ def prepare(scan: Scan) -> ScorerInput:
     Raises:
         ValueError: the scan holds no complete line, or no relief.
     """
+    scan = _squared(scan)
     order = slice(None, None, -1 if scan.direction == "up" else 1)
     done = np.isfinite(scan.forward[order]).all(axis=1)
     if not done.any():
@@ -77,6 +76,22 @@ def prepare(scan: Scan) -> ScorerInput:
     return ScorerInput(_shrink(pictures), patch, numbers, int(done.sum()))
 
 
+def _squared(scan: Scan) -> Scan:
+    """A picture without a frame has square pixels: what it lacks of a square was not scanned."""
+    lines, pixels = scan.forward.shape
+    if scan.frame is not None or lines >= pixels:
+        return scan
+    missing = pixels - lines
+    rows = (missing, 0) if scan.direction == "up" else (0, missing)
+    return replace(
+        scan,
+        forward=np.pad(scan.forward, (rows, (0, 0)), constant_values=np.nan),
+        backward=None
+        if scan.backward is None
+        else np.pad(scan.backward, (rows, (0, 0)), constant_values=np.nan),
+    )
+
+
 def _pitch_m(scan: Scan) -> tuple[float, float]:
     if scan.frame is None:
         return USUAL_PITCH_M, USUAL_PITCH_M
@@ -85,18 +100,15 @@ def _pitch_m(scan: Scan) -> tuple[float, float]:
 
 
 def _remove_plane(z: Image) -> Image:
-    """Remove the median slope along both axes; jumps between lines stay."""
-    flat = z - np.median(np.diff(z, axis=1)) * np.arange(z.shape[1])
-    rows = np.median(flat, axis=1)
-    slope = np.median(np.diff(rows)) if rows.size > 1 else 0.0
-    plain: Image = flat - (slope * np.arange(rows.size))[:, None]
-    return plain.astype(np.float32)
+    """Remove the tilt along both axes; jumps between lines stay."""
+    flat = without_tilt(z)
+    return without_tilt(flat.T).T if len(z) > 1 else flat
 
 
 def _spread(z: Image) -> float:
-    """Half the height between the 5th and the 95th percentile."""
+    """Half the height between the 5th and the 95th percentile; of nearly bare pictures more."""
     low, high = np.percentile(z, (5, 95))
-    return float(high - low) / 2
+    return float(high - low) / 2 or float(z.std())
 
 
 def _compressed(z: Image, unit: float) -> Image:
@@ -116,7 +128,7 @@ def _shrink(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
 def _numbers(scan: Scan, spread: float, protrusions: int) -> NDArray[np.float32]:
     numbers = np.zeros(NUMBERS, np.float32)
     if scan.frame is not None:
-        numbers[:2] = math.log(scan.frame.width_m / SIDE / 0.25e-9), 1.0
+        numbers[:2] = math.log(scan.frame.width_m / SIDE / USUAL_PITCH_M), 1.0
     if scan.scale_known:
         numbers[2:4] = math.log(spread / UNIT_M), 1.0
     numbers[4] = math.log1p(protrusions)

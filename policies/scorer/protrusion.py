@@ -51,18 +51,23 @@ def mean_protrusion(
     nothing = np.zeros((PATCHES, POINTS, POINTS), np.float32)
     if not len(peaks):
         return nothing, 0
-    forward, backward = (_above_surroundings(_around(z, peaks, pitch_m)) for z in pictures)
+    forward = _around(pictures[0], peaks, pitch_m)
+    surroundings, upper = _quantiles(forward, (0.5, 0.75))
     # A ghost covers little of the surroundings, the upper side of a step half of them.
-    kept = np.flatnonzero(_middle(forward) - _quantile(forward, 0.75) > PROMINENCE_M)[:MOST]
+    kept = np.flatnonzero(_middle(forward) - upper > PROMINENCE_M)[:MOST]
     if not kept.size:
         return nothing, 0
-    forward, backward = forward[kept], backward[kept]
+    forward = forward[kept] - surroundings[kept, None, None]
+    backward = _around(pictures[1], peaks[kept], pitch_m)
+    backward -= _quantiles(backward, (0.5,))[0][:, None, None]
     weights = _weights(forward)
+    middle, low = _across(weights, (0.5, 0.25))
+    (backward_middle,), (height,) = _across(_weights(backward), (0.5,)), _across(forward, (0.5,))
     found = [
-        np.arcsinh(_across(weights, 0.5) / SMALL_WEIGHT),
-        np.arcsinh(_across(weights, 0.25) / SMALL_WEIGHT),
-        np.arcsinh(_across(_weights(backward), 0.5) / SMALL_WEIGHT),
-        np.arcsinh(_across(forward, 0.5) / SMALL_M),
+        np.arcsinh(middle / SMALL_WEIGHT),
+        np.arcsinh(low / SMALL_WEIGHT),
+        np.arcsinh(backward_middle / SMALL_WEIGHT),
+        np.arcsinh(height / SMALL_M),
     ]
     return np.stack(found).astype(np.float32), int(kept.size)
 
@@ -74,10 +79,6 @@ def _peaks(z: Image, pitch_m: tuple[float, float]) -> NDArray[np.int64]:
     peaks = peaks[((peaks > 0) & (peaks < np.array(z.shape) - 1)).all(axis=1)]
     ordered: NDArray[np.int64] = peaks[np.argsort(-z[tuple(peaks.T)], kind="stable")]
     return ordered[: 2 * MOST]
-
-
-def _above_surroundings(stack: NDArray[np.float32]) -> NDArray[np.float32]:
-    return stack - _quantile(stack, 0.5)[:, None, None]
 
 
 def _middle(stack: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -96,17 +97,21 @@ def _weights(stack: NDArray[np.float32]) -> NDArray[np.float32]:
     return shares
 
 
-def _quantile(stack: NDArray[np.float32], share: float) -> NDArray[np.float32]:
-    """Quantile of each picture, points outside the scan left out."""
-    return _across(stack.reshape(len(stack), -1).T, share)
+def _quantiles(stack: NDArray[np.float32], shares: tuple[float, ...]) -> NDArray[np.float32]:
+    """Quantiles of each picture, points outside the scan left out; shape (shares, pictures)."""
+    return _of_sorted(np.sort(stack.reshape(len(stack), -1), axis=1).T, shares)
 
 
-def _across(stack: NDArray[np.float32], share: float) -> NDArray[np.float32]:
-    """Quantile along the first axis, NaN left out; 0 where there is nothing."""
-    ordered = np.sort(stack, axis=0)
+def _across(stack: NDArray[np.float32], shares: tuple[float, ...]) -> NDArray[np.float32]:
+    """Quantiles of each point over the pictures, shape (shares, POINTS, POINTS)."""
+    return _of_sorted(np.sort(stack, axis=0), shares)
+
+
+def _of_sorted(ordered: NDArray[np.float32], shares: tuple[float, ...]) -> NDArray[np.float32]:
+    """Quantiles along the first axis, which ends with NaN; 0 where there is nothing else."""
     count = np.isfinite(ordered).sum(axis=0)
-    index = (share * np.maximum(count - 1, 0)).astype(np.intp)
-    found: NDArray[np.float32] = np.take_along_axis(ordered, index[None], axis=0)[0]
+    index = [(share * np.maximum(count - 1, 0)).astype(np.intp) for share in shares]
+    found: NDArray[np.float32] = np.take_along_axis(ordered, np.stack(index), axis=0)
     return np.where(np.isfinite(found), found, np.float32(0))
 
 
@@ -116,13 +121,22 @@ def _around(
     """The picture around each peak on the common grid, NaN outside; (peaks, POINTS, POINTS)."""
     offsets = (np.arange(POINTS) - (POINTS - 1) / 2) * PITCH_M
     centre = _refined(z, peaks)
-    rows = centre[:, 0, None, None] + (offsets / pitch_m[0])[None, :, None]
-    columns = centre[:, 1, None, None] + (offsets / pitch_m[1])[None, None, :]
-    grid = np.broadcast_arrays(rows, columns)
-    around: NDArray[np.float32] = ndimage.map_coordinates(
-        z, grid, order=1, mode="constant", cval=np.nan
-    )
-    return around
+    rows, below, down = _between(centre[:, :1] + offsets / pitch_m[0], z.shape[0])
+    columns, beside, right = _between(centre[:, 1:] + offsets / pitch_m[1], z.shape[1])
+    rows, below, down = rows[:, :, None], below[:, :, None], down[:, :, None]
+    columns, beside, right = columns[:, None], beside[:, None], right[:, None]
+    upper = z[rows, columns] * (1 - right) + z[rows, beside] * right
+    lower = z[below, columns] * (1 - right) + z[below, beside] * right
+    return (upper * (1 - down) + lower * down).astype(np.float32, copy=False)
+
+
+def _between(
+    at: NDArray[np.float64], size: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """Pixels before and behind each place, and how far between them it lies; NaN if outside."""
+    first = np.clip(np.floor(at), 0, size - 1).astype(np.intp)
+    share = np.where((at >= 0) & (at <= size - 1), at - first, np.nan)
+    return first, np.minimum(first + 1, size - 1), share.astype(np.float32)
 
 
 def _refined(z: Image, peaks: NDArray[np.int64]) -> NDArray[np.float64]:

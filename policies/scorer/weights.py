@@ -5,41 +5,58 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from drivers.complaints import complaint
 from drivers.errors import FileError
 from drivers.formats.atomic import write_atomically
 
-#: Names of the tensors that say what is familiar, beside those of the network.
-FAMILIAR = ("familiar.mean", "familiar.precision")
 SHIPPED = Path(__file__).parent / "weights" / "scorer.safetensors"
 
 
-class Manifest(BaseModel):
+class Hashed(BaseModel):
+    """A manifest: whatever it says, it names its weights file by hash.
+
+    Attributes:
+        sha256: hash of the weights file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+
+
+Described = TypeVar("Described", bound=Hashed)
+
+
+class Manifest(Hashed):
     """Where weights come from and what they expect.
 
     Attributes:
         command: the command that trained them.
         seed: its seed.
         data: what they were trained on, in words.
-        preset: name and hash of the simulator's preset.
-        temperature: calibration; logits are divided by it.
-        sha256: hash of the weights file.
+        presets: hashes of the simulator's presets, by name.
+        temperature: calibration; the logits of a whole scan are divided by it.
+        line_temperature: the same for the logits after every row.
+        alarm: probability of a change of the tip from which an alarm is raised.
+        stop: probability of a good tip below which a scan is hopeless.
         metrics: held-out figures of the training run.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     command: str
     seed: int
     data: str
-    preset: str
+    presets: dict[str, str]
     temperature: float
-    sha256: str
+    line_temperature: float
+    alarm: float
+    stop: float
     metrics: dict[str, float]
 
 
@@ -49,20 +66,29 @@ def manifest_path(weights: Path) -> Path:
 
 
 def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], Manifest]:
-    """Read weights and manifest.
+    """Read weights and manifest of the scorer.
+
+    Raises:
+        FileError: a file is missing or damaged, or the two do not belong together.
+    """
+    return read_described(path, Manifest)
+
+
+def read_described(path: Path, kind: type[Described]) -> tuple[dict[str, torch.Tensor], Described]:
+    """Read weights and the manifest of the given kind.
 
     Raises:
         FileError: a file is missing or damaged, or the two do not belong together.
     """
     try:
         content = path.read_bytes()
-        manifest = Manifest.model_validate_json(manifest_path(path).read_bytes())
+        manifest = kind.model_validate_json(manifest_path(path).read_bytes())
     except OSError as error:
         raise FileError(f"weights cannot be read: {error.filename} ({error.strerror})") from None
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"])) or "JSON"
-        raise FileError(f"{manifest_path(path)}: {where}: {problem['msg']}") from None
+        raise FileError(f"{manifest_path(path)}: {where}: {complaint(error)}") from None
     if hashlib.sha256(content).hexdigest() != manifest.sha256:
         raise FileError(f"{path} is not the file its manifest describes (sha256 differs)")
     try:
@@ -74,10 +100,17 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], Manifest]:
 def write_weights(
     path: Path, tensors: dict[str, torch.Tensor], describe: dict[str, object]
 ) -> Manifest:
+    """Write weights and manifest of the scorer, each whole or not at all."""
+    return write_described(path, tensors, describe, Manifest)
+
+
+def write_described(
+    path: Path, tensors: dict[str, torch.Tensor], describe: dict[str, object], kind: type[Described]
+) -> Described:
     """Write weights and manifest, each whole or not at all; the hash is filled in here."""
     content = save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()})
     digest = hashlib.sha256(content).hexdigest()
-    manifest = Manifest.model_validate({**describe, "sha256": digest})
+    manifest = kind.model_validate({**describe, "sha256": digest})
     write_atomically(path, content)
     text = json.dumps(manifest.model_dump(), indent=2) + "\n"
     write_atomically(manifest_path(path), text.encode())

@@ -6,23 +6,27 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from multiprocessing import get_context
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.actions import TunnellingPoint
-from drivers.scan import Direction, Frame, Scan, ScanLine, ScanSettings
+from drivers.scan import Scan, ScanLine
 from policies.report import TipState
+from policies.scorer.lines import MOST_ROWS, Rows, Setting, read_rows
 from policies.scorer.preprocess import ScorerInput, prepare
-from policies.training.tips import draw_tips
-from sim.presets.preset import Preset, load_preset
+from policies.training.settings import Choice, choices
+from sim.benches.realism.photograph import photograph
+from sim.tips.blocks import Good
 from sim.tips.tip import Tip
 from sim.world import World
 
 CHUNK = 512
+#: Shares of the scans that end early, have no backward picture, or no frame and scale.
+PARTIAL, ONE_WAY, UNKNOWN = 0.25, 0.05, 0.05
+FEWEST_LINES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +39,53 @@ class Examples:
         protrusions: shape (n, PATCHES, POINTS, POINTS).
         labels: good, then one column per ``TipState``, 0 or 1; then radius and gap, each as a
             number of order one; shape (n, OUTPUTS + MEASURES).
+        rows: what is read line by line, zeros behind the last row; half precision, shape
+            (n, lines.CHANNELS, MOST_ROWS, lines.POINTS).
+        row_numbers: shape (n, MOST_ROWS, lines.NUMBERS).
+        row_labels: the first columns of ``labels``, as true when a row was read; NaN behind the
+            last row; shape (n, MOST_ROWS, OUTPUTS).
+        surfaces: number of the surface, shape (n,).
     """
 
     pictures: NDArray[np.float16]
     protrusions: NDArray[np.float16]
     numbers: NDArray[np.float32]
     labels: NDArray[np.float32]
+    rows: NDArray[np.float16]
+    row_numbers: NDArray[np.float32]
+    row_labels: NDArray[np.float16]
+    surfaces: NDArray[np.int64]
+
+    @classmethod
+    def joined(cls, parts: list[Examples]) -> Examples:
+        """All parts as one."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    def part(self, which: slice | NDArray[np.intp]) -> Examples:
+        """Some of the examples."""
+        return Examples(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
-def generate(seed: int, chunks: range, preset: str, workers: int) -> Iterator[Examples]:
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A scan, the tip before and after it, and the line from which on the tip was another."""
+
+    scan: Scan
+    before: Tip
+    after: Tip
+    changed_line: int | None
+
+
+def generate(seed: int, chunks: range, workers: int) -> Iterator[Examples]:
     """Yield chunks of ``CHUNK`` examples; the same seed and number give the same chunk.
 
     Args:
         seed: seed of everything.
         chunks: numbers of the chunks.
-        preset: name of the simulator's preset.
         workers: processes that render.
     """
-    jobs = ((seed, index, CHUNK, preset) for index in chunks)
+    jobs = ((seed, index, CHUNK) for index in chunks)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         # A few chunks ahead and no more: they would fill the memory faster than they are used.
         ahead = deque(pool.submit(_chunk, job) for job in islice(jobs, 2 * workers))
@@ -61,82 +94,113 @@ def generate(seed: int, chunks: range, preset: str, workers: int) -> Iterator[Ex
             ahead.extend(pool.submit(_chunk, job) for job in islice(jobs, 1))
 
 
-def _chunk(job: tuple[int, int, int, str]) -> Examples:
-    seed, index, size, name = job
+def _chunk(job: tuple[int, int, int]) -> Examples:
+    seed, index, size = job
     rng = np.random.default_rng([seed, index])
-    preset = load_preset(name)
-    inputs: list[ScorerInput] = []
-    labels: list[NDArray[np.float32]] = []
-    for tip in islice(draw_tips(rng, preset), size):
-        world = World(preset, int(rng.integers(2**31)), tip)
-        scan, label = _scan(rng, world, preset)
-        inputs.append(prepare(scan))
-        labels.append(label)
-    return Examples(
-        np.stack([one.pictures for one in inputs]).astype(np.float16),
-        np.stack([one.protrusion for one in inputs]).astype(np.float16),
-        np.stack([one.numbers for one in inputs]),
-        np.stack(labels),
-    )
+    return Examples.joined([_example(rng, choice) for choice in islice(choices(rng), size)])
 
 
-def _scan(
-    rng: np.random.Generator, world: World, preset: Preset
-) -> tuple[Scan, NDArray[np.float32]]:
-    """Scan a random frame, often only its first lines, and say what the tip was like."""
-    settings = _settings(rng, world)
-    before = world.tip
+def _example(rng: np.random.Generator, choice: Choice) -> Examples:
+    while True:
+        taken = _take(rng, choice)
+        scan = _as_known(rng, taken.scan, choice)
+        try:
+            seen = prepare(scan)
+        except ValueError:
+            # Nothing to be seen, such as a picture that was one grey.
+            continue
+        return _prepared(seen, read_rows(scan), scan, taken, choice)
+
+
+def _take(rng: np.random.Generator, choice: Choice) -> _Taken:
+    """Scan a random frame, often only its first lines."""
+    world = World(choice.preset, int(rng.integers(2**31)), choice.tip)
+    settings = choice.settings(rng, world.range_m[0])
+    before, changed = world.tip, None
     wanted = settings.lines
-    if rng.uniform() < 0.25:
-        wanted = int(rng.integers(12, settings.lines))
+    if rng.uniform() < PARTIAL:
+        wanted = int(rng.integers(FEWEST_LINES, settings.lines))
     lines: list[ScanLine] = []
     for line in world.lines(settings):
         lines.append(line)
+        if changed is None and _is_another(before, world.tip):
+            changed = line.index
         if len(lines) == wanted:
             break
-    scan = Scan.from_lines(settings, lines)
-    if rng.uniform() < 0.05:
+    return _Taken(Scan.from_lines(settings, lines), before, world.tip, changed)
+
+
+def _is_another(before: Tip, after: Tip) -> bool:
+    return not after.same_apex(before) or after.stable is not before.stable
+
+
+def _as_known(rng: np.random.Generator, scan: Scan, choice: Choice) -> Scan:
+    """The scan as somebody may have it: one way only, without a scale, or as a picture."""
+    if rng.uniform() < choice.photographed:
+        order = slice(None, None, -1 if scan.direction == "up" else 1)
+        grey = photograph(scan.forward[order]).astype(np.float32)
+        return Scan(forward=grey, scale_known=False)
+    if rng.uniform() < ONE_WAY:
         scan = replace(scan, backward=None)
-    if rng.uniform() < 0.05:
+    if rng.uniform() < UNKNOWN:
         scan = replace(scan, frame=None, scale_known=False)
-    return scan, _labels(before, world.tip, preset)
+    return scan
 
 
-def _settings(rng: np.random.Generator, world: World) -> ScanSettings:
-    usual = rng.uniform() < 0.8
-    width = 24e-9 if usual else math.exp(rng.uniform(math.log(12e-9), math.log(60e-9)))
-    pixels = 96 if usual else int(rng.choice([64, 96, 128, 192]))
-    reach = (world.range_m[0] - 1.5 * width) / 2
-    direction: Direction = "down" if rng.uniform() < 0.5 else "up"
-    frame = Frame(
-        x_m=rng.uniform(-reach, reach), y_m=rng.uniform(-reach, reach),
-        width_m=width, height_m=width, angle_deg=0.0,
-    )  # fmt: skip
-    forward = width / (160e-9 * math.exp(rng.normal(0, 0.3)))
-    return ScanSettings(
-        frame=frame, pixels=pixels, lines=pixels, forward_s=forward, backward_s=forward / 1.5,
-        at=TunnellingPoint(
-            bias_v=float(rng.choice([-1, 1]) * rng.uniform(0.1, 1.5)),
-            setpoint_a=math.exp(rng.uniform(math.log(20e-12), math.log(300e-12))),
-        ),
-        direction=direction,
-    )  # fmt: skip
+def _prepared(seen: ScorerInput, rows: Rows, scan: Scan, taken: _Taken, choice: Choice) -> Examples:
+    pictures, numbers = _padded(rows)
+    return Examples(
+        seen.pictures[None].astype(np.float16),
+        seen.protrusion[None].astype(np.float16),
+        seen.numbers[None],
+        _labels(taken, choice.preset.good)[None],
+        pictures[None],
+        numbers[None],
+        _row_labels(taken, choice.preset.good, len(rows), _lines_per_row(scan, taken))[None],
+        np.array([choice.surface], np.int64),
+    )
 
 
-def _labels(before: Tip, after: Tip, preset: Preset) -> NDArray[np.float32]:
-    """A tip that changed on the way counts as good only if it was good throughout."""
-    changed = (before.radius_nm, before.apexes, before.termination, before.stable) != (
-        after.radius_nm, after.apexes, after.termination, after.stable,
-    )  # fmt: skip
-    good = preset.good
+def _padded(rows: Rows) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+    behind = MOST_ROWS - len(rows)
+    pictures = np.pad(rows.pictures, ((0, 0), (0, behind), (0, 0)))
+    return pictures.astype(np.float16), np.pad(rows.numbers, ((0, behind), (0, 0)))
+
+
+def _lines_per_row(scan: Scan, taken: _Taken) -> float:
+    """Lines of the scan that was taken to a row; a picture of it may have fewer lines."""
+    shrunk = len(taken.scan.forward) / len(scan.forward) if scan.frame is None else 1.0
+    return Setting.of(scan).lines_per_row * max(shrunk, 1.0)
+
+
+def _classes(tip: Tip, good: Good, *, is_good: bool, changed: bool) -> list[bool]:
     states = {
-        TipState.DOUBLE: after.gap_nm <= good.min_gap_nm,
-        TipState.BLUNT: after.radius_nm >= good.max_radius_nm,
-        TipState.UNSTABLE: not after.stable,
-        TipState.CONTAMINATED: not after.clean,
+        TipState.DOUBLE: tip.gap_nm <= good.min_gap_nm,
+        TipState.BLUNT: tip.radius_nm >= good.max_radius_nm,
+        TipState.UNSTABLE: not tip.stable,
+        TipState.CONTAMINATED: not tip.clean,
         TipState.CHANGED: changed,
     }
-    is_good = before.is_good(good) and after.is_good(good)
-    radius = math.log(after.radius_nm / good.max_radius_nm)
-    gap = min(after.gap_nm / good.min_gap_nm, 3.0)
-    return np.array([is_good, *(states[state] for state in TipState), radius, gap], np.float32)
+    return [is_good, *(states[state] for state in TipState)]
+
+
+def _labels(taken: _Taken, good: Good) -> NDArray[np.float32]:
+    """A tip that changed on the way counts as good only if it was good throughout."""
+    tip, changed = taken.after, taken.changed_line is not None
+    is_good = taken.before.is_good(good) and tip.is_good(good)
+    radius = math.log(tip.radius_nm / good.max_radius_nm)
+    gap = min(tip.gap_nm / good.min_gap_nm, 3.0)
+    return np.array(
+        [*_classes(tip, good, is_good=is_good, changed=changed), radius, gap], np.float32
+    )
+
+
+def _row_labels(taken: _Taken, good: Good, rows: int, lines_per_row: float) -> NDArray[np.float16]:
+    labels = np.full((MOST_ROWS, 1 + len(TipState)), np.nan, np.float16)
+    first_good = taken.before.is_good(good)
+    labels[:rows] = _classes(taken.before, good, is_good=first_good, changed=False)
+    if taken.changed_line is not None:
+        both = first_good and taken.after.is_good(good)
+        row = int(taken.changed_line / lines_per_row)
+        labels[row:rows] = _classes(taken.after, good, is_good=both, changed=True)
+    return labels

@@ -23,7 +23,6 @@ def settings() -> RepairSettings:
     return RepairSettings(
         pixels=16,
         lines=24,
-        judge_every_lines=4,
         max_actions=3,
         confirm_spots=3,
         confirm_quality=0.75,

@@ -19,6 +19,7 @@ from drivers.registry import Address
 from drivers.scan import Scan, ScanLine, ScanSettings
 from policies.episode import History, Proposal
 from policies.report import TipReport, TipState
+from policies.scorer.lines import Setting
 from policies.scorer.weights import Manifest
 
 AT = TunnellingPoint(bias_v=0.5, setpoint_a=50e-12)
@@ -140,17 +141,41 @@ class ScriptedScorer:
     """Reads the quality that the scripted microscope wrote into the picture."""
 
     manifest = Manifest(
-        command="none", seed=0, data="none", preset="none", temperature=1, sha256="", metrics={}
-    )
+        command="none", seed=0, data="none", presets={}, temperature=1, line_temperature=1,
+        alarm=0.9, stop=0.02, sha256="", metrics={},
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.judged = 0
 
     def judge(self, scan: Scan) -> TipReport:
         self.judged += 1
-        quality = float(np.nanmax(scan.forward))
-        states = dict.fromkeys(TipState, (1 - quality) / 2)
-        return TipReport(quality, states, scan.lines_done, novelty=0.5)
+        return _report(scan.forward, int(np.isfinite(scan.forward).all(axis=1).sum()))
+
+    def stream(self, setting: Setting) -> ScriptedStream:
+        return ScriptedStream()
+
+
+class ScriptedStream:
+    """The same, line by line."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+        self._quality = 1.0
+
+    def read(self, line: ScanLine) -> TipReport:
+        self._lines += 1
+        report = _report(line.forward_m, self._lines)
+        self._quality = report.quality
+        return report
+
+    def stop_early(self) -> bool:
+        return self._quality < 0.02
+
+
+def _report(heights: np.ndarray, lines: int) -> TipReport:
+    quality = float(np.nanmax(heights))
+    return TipReport(quality, dict.fromkeys(TipState, (1 - quality) / 2), lines, novelty=0.5)
 
 
 class Always:

@@ -68,9 +68,9 @@ async def test_a_hopeless_scan_is_cut_short(start: Start, settings: RepairSettin
     microscope = ScriptedMicroscope([0.01, 0.9])
     scorer = ScriptedScorer()
     await start(microscope, scorer=scorer)
-    # A third of 24 lines, judged every 4.
+    # A third of 24 lines.
     assert microscope.lines == [8, settings.lines, settings.lines, settings.lines]
-    assert scorer.judged == 2 + 1 + 3 * 6
+    assert scorer.judged == 4
 
 
 async def test_a_confirming_scan_is_never_cut_short(start: Start, settings: RepairSettings):
@@ -81,7 +81,7 @@ async def test_a_confirming_scan_is_never_cut_short(start: Start, settings: Repa
 
 async def test_it_can_be_told_never_to_cut_short(start: Start, settings: RepairSettings):
     microscope = ScriptedMicroscope([0.0, 0.9])
-    patient = settings.model_copy(update={"hopeless_quality": 0.0})
+    patient = settings.model_copy(update={"stop_early": False})
     await start(microscope, settings=patient)
     assert set(microscope.lines) == {settings.lines}
 

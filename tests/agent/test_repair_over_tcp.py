@@ -18,7 +18,7 @@ from tests.agent.scripted import ScriptedScorer
 
 @pytest.mark.skipif(own_version() == "unknown", reason="the distribution is not installed")
 def test_a_repair_over_tcp_acts_and_is_journaled(tmp_path: Path):
-    settings = RepairSettings(pixels=16, lines=24, max_actions=2, hopeless_quality=0.0)
+    settings = RepairSettings(pixels=16, lines=24, max_actions=2, stop_early=False)
     truth = tmp_path / "truth.json"
     with served("--seed", "1", "--time-scale", "100", "--truth", str(truth)) as port:
         config = Config(repair=settings).overridden(

@@ -21,7 +21,7 @@ from drivers.errors import (
 )
 from drivers.scan import Scan
 from policies.report import TipReport
-from policies.scorer.preprocess import prepare
+from policies.scorer.assessable import why_not
 from tests.agent.conftest import Start
 from tests.agent.scripted import AT, DIP, Always, ScriptedMicroscope, ScriptedScorer
 
@@ -90,21 +90,17 @@ async def test_a_scan_without_lines_stops(start: Start):
     assert "without a single line" in result.reason
 
 
-@pytest.mark.parametrize(("judge_every_lines", "lines"), [(4, 4), (100, 24)])
-async def test_a_scan_without_relief_stops(
-    start: Start, settings: RepairSettings, judge_every_lines: int, lines: int
-):
+async def test_a_scan_without_relief_stops(start: Start, settings: RepairSettings):
     class Strict(ScriptedScorer):
         def judge(self, scan: Scan) -> TipReport:
-            prepare(scan)
-            return super().judge(scan)
+            why = why_not(scan)
+            return TipReport.unassessable(why, 24) if why else super().judge(scan)
 
     microscope = ScriptedMicroscope([0.1])
-    changed = settings.model_copy(update={"judge_every_lines": judge_every_lines})
-    result = await start(microscope, scorer=Strict(), settings=changed)
+    result = await start(microscope, scorer=Strict())
     assert (result.outcome, result.exit_code) == ("stopped", 3)
-    assert result.reason.startswith("the scan shows no surface (the scan holds no relief")
-    assert microscope.lines == [lines]
+    assert result.reason.startswith("the scan shows no surface: it holds no relief")
+    assert microscope.lines == [settings.lines]
     assert microscope.calls == ["scan", "withdraw"]
 
 

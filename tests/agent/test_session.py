@@ -11,6 +11,7 @@ import pytest
 from agent.config import Config, RepairSettings
 from agent.result import Progress
 from agent.session import CLOSE_TIMEOUT_S, run_repair
+from drivers.actions import Indentation
 from drivers.envelope import Limits
 from drivers.registry import Address
 from tests.agent.scripted import ScriptedMicroscope, ScriptedScorer
@@ -68,4 +69,6 @@ async def test_the_policy_keeps_within_what_the_instrument_asks_for(
     microscope.limits = Limits().narrowed(max_depth_nm=0.3)
     result = await run_repair(config, None, ScriptedScorer(), seen.append)
     assert (result.outcome, result.warning) == ("gave_up", None)
-    assert microscope.calls == ["scan", "close"]
+    depths = [call.depth_m for call in microscope.calls if isinstance(call, Indentation)]
+    assert depths == pytest.approx([0.3e-9] * len(depths))
+    assert depths

@@ -166,3 +166,26 @@ def test_a_touch_spoils_a_disc_of_cells_and_nothing_else(x: float, y: float, siz
     away = np.hypot(cells[None, :] - column, cells[:, None] - row)
     expected = (away <= size / 2 + 1 + 1e-9).mean(), (away <= size / 2 + 1 - 1e-9).mean()
     assert expected[1] <= book.touched_share() <= expected[0]
+
+
+def sawtooth(tilt: float) -> np.ndarray:
+    """Corrugation that rises in a fifth of its period, as a slow loop draws it; shape (64, 128)."""
+    phase = (np.arange(128) * 5 / 128) % 1
+    wave = np.where(phase < 0.2, phase / 0.2, (1 - phase) / 0.8) * 40e-12
+    rows = np.random.default_rng(1).normal(0, 1e-12, (64, 1))
+    return (wave + rows + tilt * np.arange(128)).astype(np.float32)
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_corrugation_is_no_tilt(way: int):
+    flat = level(sawtooth(3e-12)[:, ::way])
+    periods = flat[:, :102].mean(axis=1) - flat[:, 26:].mean(axis=1)
+    assert np.abs(periods).max() < 3e-12
+
+
+def test_a_step_is_no_tilt():
+    z = np.random.default_rng(1).normal(0, 1e-12, (64, 128)).astype(np.float32)
+    z[:, 50:] += 235e-12
+    flat = level(z + np.arange(128, dtype=np.float32) * 2e-12)
+    assert abs(flat[:, :40].mean() - flat[:, 60:].mean() + 235e-12) < 3e-12
+    assert abs(np.polyfit(np.arange(40), flat[:, :40].mean(axis=0), 1)[0]) < 5e-14

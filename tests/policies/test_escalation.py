@@ -104,7 +104,12 @@ def test_narrow_limits_cut_the_ladders() -> None:
     assert depths == pytest.approx([1.0, 1.25, 1.25, 1.25, 1.25])
 
 
-@pytest.mark.parametrize(("deepest_nm", "contact_nm"), [(0.5, None), (1.1, 1.0)])
+def test_a_delicate_tip_is_begun_with_as_deep_as_it_may_go() -> None:
+    limits = Limits().narrowed(max_depth_nm=0.3)
+    assert ladder(TipState.DOUBLE, traced(None), 3, limits) == pytest.approx([0.3] * 3)
+
+
+@pytest.mark.parametrize(("deepest_nm", "contact_nm"), [(0.0, None), (1.1, 1.0)])
 def test_gives_up_where_the_limits_leave_nothing(
     deepest_nm: float, contact_nm: float | None
 ) -> None:

@@ -66,9 +66,12 @@ def test_a_damaged_file_does_not_hide_the_good_ones(run, scan_file: Path) -> Non
 def test_a_scan_without_relief_is_no_crash(run, tmp_path: Path) -> None:
     path = tmp_path / "flat.sxm"
     write_sxm(path, Scan(forward=np.ones((16, 16), np.float32), frame=FRAME))
-    result = run(path)
-    assert result.exit_code == 2
-    assert "no relief" in result.stderr
+    result = run(path, "--json")
+    assert result.exit_code == 0
+    (scan,) = json.loads(result.stdout)["scans"]
+    assert "no relief" in scan["not_assessable"]
+    assert set(scan["states"].values()) == {0.5}
+    assert "cannot be judged: it holds no relief" in " ".join(run(path).stdout.split())
 
 
 def test_a_picture_that_cannot_be_written_leaves_nothing(run, scan_file: Path) -> None:

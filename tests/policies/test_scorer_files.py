@@ -10,22 +10,27 @@ import torch
 
 from drivers.errors import FileError
 from policies.scorer import Scorer
+from policies.scorer.familiarity import Familiarity
 from policies.scorer.network import ScorerNetwork
-from policies.scorer.weights import FAMILIAR, Manifest, manifest_path, read_weights, write_weights
+from policies.scorer.picture_network import PictureNetwork
+from policies.scorer.weights import Manifest, manifest_path, read_weights, write_weights
 
 DESCRIPTION: dict[str, object] = {
     "command": "tipsmith train scorer",
     "seed": 1,
     "data": "none",
-    "preset": "au111",
+    "presets": {"au111": "0123"},
     "temperature": 1.5,
+    "line_temperature": 1.2,
+    "alarm": 0.9,
+    "stop": 0.01,
     "metrics": {"auc": 0.9},
 }
 
 
 def tensors() -> dict[str, torch.Tensor]:
-    familiar = torch.zeros(18), torch.eye(18)
-    return {**ScorerNetwork().state_dict(), **dict(zip(FAMILIAR, familiar, strict=True))}
+    familiar = Familiarity(torch.zeros(1, 18), torch.eye(18)[None])
+    return {**ScorerNetwork().state_dict(), **familiar.tensors()}
 
 
 @pytest.fixture
@@ -77,6 +82,6 @@ def test_an_unknown_entry_in_the_manifest_is_refused(weights: Path) -> None:
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
-    write_weights(path, ScorerNetwork(width=8).state_dict(), DESCRIPTION)
+    write_weights(path, PictureNetwork(width=8).state_dict(), DESCRIPTION)
     with pytest.raises(FileError, match="another network"):
         Scorer.load(path)

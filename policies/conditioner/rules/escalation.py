@@ -92,9 +92,11 @@ class EscalationRule:
         contact_nm, after_contact, searched = self._contact(history)
         if contact_nm is None:
             last = min(rule.last_depth_nm, deepest)
-            rungs = np.arange(rule.first_depth_nm, last + 1e-6, rule.search_step_nm)
-            if rungs.size == 0:
+            if last <= 0:
                 return None, f"no indentation is allowed: max_depth_nm is {deepest:g}"
+            # A tip that may be pushed less than that begins as deep as it may.
+            first = min(rule.first_depth_nm, last)
+            rungs = np.arange(first, last + 1e-6, rule.search_step_nm)
             return float(rungs[searched % rungs.size]), "looking for contact"
         ladder = [rung for rung in rule.penetrations_nm if contact_nm + rung <= deepest]
         if not ladder:

@@ -1,0 +1,1 @@
+"""Adaptation of the scorer to a new surface from few labelled scans."""

@@ -1,0 +1,1 @@
+"""What the scorer is worth: on simulated scans, on real ones, adapted, and how fast."""

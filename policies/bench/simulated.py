@@ -1,0 +1,104 @@
+"""The scorer on simulated scans of worlds that its training was far from."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from drivers.benchmark import Row, judged
+from policies.bench.figures import calibration_error
+from policies.report import TipState
+from policies.scorer import Scorer
+from policies.scorer.outputs import OUTPUTS
+from policies.training.examine import CHANGED, auc
+from policies.training.fit import BATCH, BLIND_ROWS, as_tensors, line_outputs, picture_outputs
+from policies.training.scans import Examples, generate
+
+#: Far from the seeds that anybody trains with.
+SEED = 900_000
+RESAMPLES = 200
+ON = "simulated, "
+MACRO, CALIBRATION, DELAY, FALSE = ">= 0.97", "<= 0.05", "<= 4", "<= 1"
+
+Found = NDArray[np.float32]
+
+
+def rows(scorer: Scorer, chunks: int) -> list[Row]:
+    """Figures of ``chunks`` chunks of scans."""
+    examples = Examples.joined(list(generate(SEED, range(chunks), workers=1)))
+    pictures, lines = _probabilities(scorer, examples)
+    labels = examples.labels[:, :OUTPUTS] > 0.5
+    note = f"{len(labels)} scans"
+    error = np.mean([calibration_error(p, y) for p, y in zip(pictures.T, labels.T, strict=True)])
+    return [
+        _macro(pictures, labels, note),
+        *(
+            Row(f"{ON}AUC, {name}", auc(pictures[:, k], labels[:, k]))
+            for k, name in enumerate(("good", *TipState))
+            if labels[:, k].any()
+        ),
+        judged(
+            f"{ON}expected calibration error, mean of good and states",
+            float(error),
+            "",
+            CALIBRATION,
+            note=note,
+        ),
+        *_alarms(scorer.manifest.alarm, lines[:, :, CHANGED], examples.row_labels),
+    ]
+
+
+def _probabilities(scorer: Scorer, examples: Examples) -> tuple[Found, Found]:
+    own, pictures, lines = scorer.manifest, [], []
+    with torch.inference_mode():
+        for start in range(0, len(examples.labels), BATCH):
+            batch = as_tensors(examples.part(slice(start, start + BATCH)), torch.device("cpu"))
+            logits = picture_outputs(scorer.network, batch)[:, :OUTPUTS]
+            pictures.append(torch.sigmoid(logits / own.temperature))
+            read = line_outputs(scorer.network, batch)
+            lines.append(torch.sigmoid(read / own.line_temperature))
+    return torch.cat(pictures).numpy(), torch.cat(lines).numpy()
+
+
+def _macro(pictures: Found, labels: NDArray[np.bool_], note: str) -> Row:
+    """Mean AUC over the states; every scan has a world of its own, so scans are drawn again."""
+
+    def measured(pick: NDArray[np.intp]) -> float:
+        states = range(1, OUTPUTS)
+        return float(np.mean([auc(pictures[pick, k], labels[pick, k]) for k in states]))
+
+    rng, count = np.random.default_rng(0), len(labels)
+    picks = [rng.integers(count, size=count) for _ in range(RESAMPLES)]
+    both = [pick for pick in picks if (np.ptp(labels[pick, 1:].astype(int), axis=0) > 0).all()]
+    draws = [measured(pick) for pick in both]
+    low, high = (float(end) for end in np.percentile(draws, (2.5, 97.5)))
+    value = measured(np.arange(count))
+    name = f"{ON}macro AUC over states"
+    return judged(name, value, "", MACRO, (low, high), f"95 %: {low:.3f} to {high:.3f}; {note}")
+
+
+def _alarms(alarm: float, changed: Found, row_labels: NDArray[np.float16]) -> list[Row]:
+    """How soon and how often the lines raise an alarm."""
+    read = np.isfinite(row_labels[:, :, 0])
+    read[:, :BLIND_ROWS] = False
+    truly = (row_labels[:, :, CHANGED] > 0.5) & read
+    alarmed = (changed >= alarm) & read
+    steady = ~(row_labels[:, :, CHANGED] > 0.5).any(axis=1)
+    delays = [
+        float(np.argmax(raised[np.argmax(after) :])) if (raised & after).any() else np.inf
+        for raised, after in zip(alarmed[~steady], truly[~steady], strict=True)
+        if after.any()
+    ]
+    missed = float(np.mean(np.isinf(delays)))
+    median = float(np.median(delays))
+    false = float(alarmed[steady].any(axis=1).mean() * 100)
+    title = f"{ON}rows from a change of the tip to the alarm, median"
+    note = f"{len(delays)} changes, {missed:.0%} without an alarm; a row is one line, or two"
+    heard = judged(title, median, "rows", DELAY, note=note)
+    if np.isinf(median):
+        heard = Row(title, None, "rows", DELAY, False, note)
+    return [
+        heard,
+        judged(f"{ON}false alarms", false, "per 100 scans", FALSE, note=f"{steady.sum()} scans"),
+    ]

@@ -1,0 +1,63 @@
+"""The shipped scorer on a few real scans of other surfaces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from drivers.benchmark import Row, judged
+from drivers.scan import Frame, Scan
+from policies.scorer import Scorer
+from sim.benches.realism.real import Tile, tiles
+
+GOOD, DEGRADED = "good", ("double_or_multi", "unstable_streaks", "tip_change_midscan", "noisy")
+KEPT, FLAGGED = ">= 0.9", ">= 0.6"
+NM = 1e-9
+
+
+def rows(scorer: Scorer, data: Path) -> list[Row]:
+    """Good scans that are not called bad, and degraded ones that are flagged.
+
+    Raises:
+        FileError: the set is not there or cannot be read.
+    """
+    every = tiles(data, "")
+    good = [one for one in every if one.label == GOOD]
+    degraded = [one for one in every if one.label in DEGRADED]
+    return [
+        _share("good tiles not called bad", KEPT, [not _called_bad(scorer, one) for one in good]),
+        _share("degraded tiles flagged", FLAGGED, [_called_bad(scorer, one) for one in degraded]),
+    ]
+
+
+def _called_bad(scorer: Scorer, tile: Tile) -> bool:
+    """Whether so few simulated good tips score as low as this one.
+
+    A scan that is unlike the training data is not judged, and so not called bad.
+    """
+    try:
+        report = scorer.judge(scan_of(tile))
+    except ValueError:
+        return False
+    return report.familiar and report.quality < scorer.manifest.stop
+
+
+def scan_of(tile: Tile) -> Scan:
+    """The tile as a scan; square pixels where its size is known."""
+    lines, pixels = tile.forward.shape
+    width = tile.width_nm * NM
+    frame = None
+    if width:
+        frame = Frame(x_m=0.0, y_m=0.0, width_m=width, height_m=width * lines / pixels)
+    return Scan(forward=tile.forward, backward=tile.backward, frame=frame)
+
+
+def _share(name: str, target: str, held: list[bool]) -> Row:
+    title = f"real scans of other surfaces, shipped weights: {name}"
+    if not held:
+        return judged(title, None, "", target, note="no such scan")
+    draws = np.random.default_rng(0).choice(held, (1000, len(held))).mean(axis=1)
+    low, high = (float(end) for end in np.percentile(draws, (2.5, 97.5)))
+    note = f"95 %: {low:.2f} to {high:.2f}; {sum(held)} of {len(held)}, labelled by one viewer"
+    return judged(title, float(np.mean(held)), "", target, (low, high), note)
