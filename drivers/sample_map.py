@@ -22,8 +22,8 @@ MOST_CELLS = 1000
 #: stays below 50 pm, a monatomic step of the usual metals is 200 pm and more.
 RELIEF_M = 70e-12
 PATCH_M = 1.5e-9
-#: Lines, evenly spread, that are enough to tell which tilt is the right one.
-ENOUGH_LINES = 32
+#: Lines, evenly spread, that are enough to find the usual slope, and to tell which is right.
+MANY_LINES, ENOUGH_LINES = 96, 32
 #: Bins of a histogram of heights, from its 5th to its 95th percentile.
 BINS = 30
 #: What lies higher is counted together: a histogram must not grow with a single wild pixel.
@@ -177,7 +177,7 @@ def without_tilt(lines: NDArray[np.float32]) -> NDArray[np.float32]:
     The right one leaves the sharper peaks in the histogram of heights: each peak is a terrace.
     """
     x = np.arange(lines.shape[1]) - (lines.shape[1] - 1) / 2
-    usual = float(np.median(np.diff(lines, axis=1)))
+    usual = float(middle(np.diff(lines[:: max(len(lines) // MANY_LINES, 1)], axis=1).ravel()))
     mean = float(lines.mean(axis=0, dtype=np.float64) @ x / (x @ x))
     few = lines[:: -(-len(lines) // ENOUGH_LINES)]
     flat = [_aligned(few - slope * x) for slope in (usual, mean)]
@@ -190,9 +190,15 @@ def without_tilt(lines: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _aligned(lines: NDArray[np.floating]) -> NDArray[np.float32]:
     """Remove the offset between neighbouring lines that most of their pixels agree on."""
-    steps = np.median(np.diff(lines, axis=0), axis=1)
+    steps = middle(np.diff(lines, axis=0))
     aligned: NDArray[np.float32] = lines - np.concatenate([[0.0], np.cumsum(steps)])[:, None]
     return aligned.astype(np.float32)
+
+
+def middle(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The median along the last axis, the upper of two; a good deal faster than numpy's."""
+    half = values.shape[-1] // 2
+    return np.partition(values, half, axis=-1)[..., half]
 
 
 def _sharpness(flat: NDArray[np.float32], bin_m: float) -> float:

@@ -6,7 +6,7 @@ import json
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -18,8 +18,14 @@ from drivers.formats import read_scan
 from drivers.scan import Scan
 from policies.report import TipReport
 
+if TYPE_CHECKING:
+    from policies.scorer.explaining import Explanation
+
 #: Probability from which a state is named in the table.
 SIGN = 0.2
+
+#: A file, what is in it, what that says about the tip, and why; None where nothing can be said.
+Row = tuple[Path, Scan, TipReport, "Explanation | None"]
 
 train = typer.Typer(help="Train the scorer.", no_args_is_help=True)
 
@@ -32,17 +38,19 @@ def score(
     """Score the tip from scan files."""
     from policies.scorer import Scorer
     from policies.scorer.drawing import draw
+    from policies.scorer.explaining import explain
 
     scorer = Scorer.load()
-    rows: list[tuple[Path, Scan, TipReport]] = []
+    rows: list[Row] = []
     failures: list[str] = []
     for path in _files(paths):
         try:
             scan = read_scan(path)
             report = scorer.judge(scan)
+            why = None if report.not_assessable else explain(scorer, scan, report)
             if png:
-                draw(scan, report, path.name, path.with_suffix(path.suffix + ".png"))
-            rows.append((path, scan, report))
+                draw(scan, report, why, path.name, path.with_suffix(path.suffix + ".png"))
+            rows.append((path, scan, report, why))
         except FileError as error:
             failures.append(str(error))
     if as_json:
@@ -159,7 +167,9 @@ def _files(paths: list[Path]) -> list[Path]:
     return files
 
 
-def _as_dict(path: Path, scan: Scan, report: TipReport) -> dict[str, object]:
+def _as_dict(
+    path: Path, scan: Scan, report: TipReport, why: Explanation | None
+) -> dict[str, object]:
     return {
         "file": str(path),
         "lines": report.lines,
@@ -171,17 +181,18 @@ def _as_dict(path: Path, scan: Scan, report: TipReport) -> dict[str, object]:
         "familiar": report.familiar,
         "not_assessable": report.not_assessable,
         "featureless": report.featureless,
+        "changed_line": why.changed_line if why else None,
         "states": {state.value: value for state, value in report.states.items()},
     }
 
 
-def _table(rows: list[tuple[Path, Scan, TipReport]]) -> Table:
+def _table(rows: list[Row]) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("file", overflow="fold")
     for name in ("size", "lines", "quality", "novelty"):
         table.add_column(name, no_wrap=True, justify="right")
     table.add_column("signs of trouble")
-    for path, scan, report in rows:
+    for path, scan, report, why in rows:
         size = "?" if scan.frame is None else f"{scan.frame.width_m / 1e-9:.0f} nm"
         colour = "green" if report.quality >= 0.5 else "red"
         table.add_row(
@@ -190,7 +201,7 @@ def _table(rows: list[tuple[Path, Scan, TipReport]]) -> Table:
             f"{report.lines}/{scan.forward.shape[0]}",
             f"[{colour}]{report.quality:.2f}[/]" if _is_judged(report) else "?",
             f"{report.novelty:.1f}",
-            _signs(report),
+            _signs(report, why),
         )
     return table
 
@@ -199,7 +210,7 @@ def _is_judged(report: TipReport) -> bool:
     return report.familiar and report.not_assessable is None
 
 
-def _signs(report: TipReport) -> str:
+def _signs(report: TipReport, why: Explanation | None) -> str:
     if report.not_assessable:
         return f"cannot be judged: {report.not_assessable}"
     # Of a scan unlike any that it was trained on, the scorer's numbers say nothing.
@@ -207,6 +218,8 @@ def _signs(report: TipReport) -> str:
         return "unlike the training data: not judged"
     signs = sorted(report.states.items(), key=lambda sign: -sign[1])
     named = [f"{state.value} {value:.2f}" for state, value in signs if value >= SIGN]
+    if why and why.changed_line is not None:
+        named.append(f"another tip from line {why.changed_line + 1} on")
     if report.featureless:
         named.append("nothing here shows how sharp it is: look at a step, an adatom or an imprint")
     return ", ".join(named) or "none"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from drivers.sample_map import level
 from drivers.scan import Image, Scan
+from policies.scorer.preprocess import ScorerInput
+from policies.scorer.units import UNIT_M
 
 #: Complete lines without which nothing can be told.
 FEWEST_LINES = 6
@@ -36,17 +37,22 @@ def why_not(scan: Scan) -> str | None:
     return None
 
 
-def is_featureless(scan: Scan) -> bool:
+def is_featureless(seen: ScorerInput, scan: Scan) -> bool:
     """Whether nothing in a scan could show whether the tip is sharp.
 
     On a bare flat terrace a blunt tip draws the same picture as a sharp one. Where the scale is
     unknown nothing can be said, and the answer is no.
+
+    Args:
+        seen: what the network sees of the scan.
+        scan: the scan.
     """
     if not scan.scale_known:
         return False
-    flat = level(complete_lines(scan))
+    scanned = seen.pictures[-1].min(axis=1) > 0
+    flat = np.sinh(seen.pictures[0, scanned])
     away = np.abs(flat - np.median(flat, axis=1, keepdims=True))
-    return bool((away > FEATURE_M).mean() < STRAY_SHARE)
+    return bool((away > FEATURE_M / UNIT_M).mean() < STRAY_SHARE)
 
 
 def complete_lines(scan: Scan) -> Image:

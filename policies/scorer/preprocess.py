@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from drivers.sample_map import level, without_tilt
+from drivers.sample_map import level, middle, without_tilt
 from drivers.scan import Image, Scan
 from policies.scorer.protrusion import mean_protrusion
 from policies.scorer.units import UNIT_M, USUAL_PITCH_M
@@ -54,7 +54,7 @@ def prepare(scan: Scan) -> ScorerInput:
     Raises:
         ValueError: the scan holds no complete line, or no relief.
     """
-    scan = _squared(scan)
+    scan = squared(scan)
     order = slice(None, None, -1 if scan.direction == "up" else 1)
     done = np.isfinite(scan.forward[order]).all(axis=1)
     if not done.any():
@@ -76,7 +76,7 @@ def prepare(scan: Scan) -> ScorerInput:
     return ScorerInput(_shrink(pictures), patch, numbers, int(done.sum()))
 
 
-def _squared(scan: Scan) -> Scan:
+def squared(scan: Scan) -> Scan:
     """A picture without a frame has square pixels: what it lacks of a square was not scanned."""
     lines, pixels = scan.forward.shape
     if scan.frame is not None or lines >= pixels:
@@ -113,7 +113,7 @@ def _spread(z: Image) -> float:
 
 def _compressed(z: Image, unit: float) -> Image:
     """Heights above the median in ``unit``, linear when small and logarithmic when large."""
-    compressed: Image = np.arcsinh((z - np.median(z)) / unit)
+    compressed: Image = np.arcsinh((z - middle(z.ravel())) / unit)
     return compressed.astype(np.float32)
 
 

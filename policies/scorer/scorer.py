@@ -12,6 +12,7 @@ from drivers.errors import FileError
 from drivers.scan import Scan
 from policies.report import TipReport, TipState
 from policies.scorer.assessable import complete_lines, is_featureless, why_not
+from policies.scorer.coarse import coarse
 from policies.scorer.familiarity import Familiarity, statistics
 from policies.scorer.lines import Setting, read_rows
 from policies.scorer.network import ScorerNetwork
@@ -68,15 +69,20 @@ class Scorer:
 
     def judge_all(self, scans: Sequence[Scan]) -> list[TipReport]:
         """Judge several scans at once."""
+        scans = [coarse(scan) for scan in scans]
         troubles = [why_not(scan) for scan in scans]
-        fit = [scan for scan, trouble in zip(scans, troubles, strict=True) if trouble is None]
-        judged = iter(self.report([prepare(scan) for scan in fit]) if fit else [])
+        seen = [
+            prepare(scan) if why is None else None
+            for scan, why in zip(scans, troubles, strict=True)
+        ]
+        fit = [one for one in seen if one is not None]
+        judged = iter(self.report(fit) if fit else [])
         reports = []
-        for scan, trouble in zip(scans, troubles, strict=True):
-            if trouble is None:
-                reports.append(replace(next(judged), featureless=is_featureless(scan)))
+        for scan, one, why in zip(scans, seen, troubles, strict=True):
+            if one is not None:
+                reports.append(replace(next(judged), featureless=is_featureless(one, scan)))
             else:
-                reports.append(TipReport.unassessable(trouble, len(complete_lines(scan))))
+                reports.append(TipReport.unassessable(str(why), len(complete_lines(scan))))
         return reports
 
     def features(self, scan: Scan) -> Features:
