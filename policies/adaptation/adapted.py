@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from drivers.errors import FileError
 from drivers.scan import Scan
-from policies.adaptation.descriptors import complete_lines, describe
+from policies.adaptation.descriptors import describe
 from policies.adaptation.examples import (
     DESCRIBED,
     LINES,
@@ -20,6 +20,7 @@ from policies.adaptation.examples import (
 )
 from policies.adaptation.heads import Head, combined
 from policies.scorer import Scorer
+from policies.scorer.assessable import complete_lines
 from policies.scorer.weights import Hashed, read_described, write_described
 
 Heads = dict[str, list[Head]]

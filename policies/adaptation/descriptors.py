@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from drivers.scan import Image, Scan
+from drivers.scan import Image
 from policies.adaptation.seams import seams
 
 #: Points per line, at most; a scan with more is shrunk.
@@ -35,13 +35,6 @@ FARTHEST = 8.0
 FAINT = 1e-3
 
 Doubles = NDArray[np.float64]
-
-
-def complete_lines(scan: Scan) -> Image:
-    """The complete lines of a scan in the order in which they were scanned."""
-    order = slice(None, None, -1 if scan.direction == "up" else 1)
-    z = scan.forward[order]
-    return z[np.isfinite(z).all(axis=1)]
 
 
 def describe(lines: Image) -> NDArray[np.float32]:

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from drivers.scan import Image, Scan
-from policies.adaptation.descriptors import complete_lines, describe
+from policies.adaptation.descriptors import describe
+from policies.scorer.assessable import complete_lines
 from policies.scorer.lines import Setting
 from policies.scorer.scorer import Scorer
 

@@ -9,6 +9,7 @@ import numpy as np
 from drivers.benchmark import Row, judged
 from drivers.scan import Frame, Scan
 from policies.scorer import Scorer
+from policies.scorer.assessable import LARGEST_RELIEF_M
 from sim.benches.realism.real import Tile, tiles
 
 GOOD, DEGRADED = "good", ("double_or_multi", "unstable_streaks", "tip_change_midscan", "noisy")
@@ -34,23 +35,25 @@ def rows(scorer: Scorer, data: Path) -> list[Row]:
 def _called_bad(scorer: Scorer, tile: Tile) -> bool:
     """Whether so few simulated good tips score as low as this one.
 
-    A scan that is unlike the training data is not judged, and so not called bad.
+    A scan that cannot be judged, or is unlike the training data, is not called bad.
     """
-    try:
-        report = scorer.judge(scan_of(tile))
-    except ValueError:
-        return False
+    report = scorer.judge(scan_of(tile))
     return report.familiar and report.quality < scorer.manifest.stop
 
 
 def scan_of(tile: Tile) -> Scan:
-    """The tile as a scan; square pixels where its size is known."""
+    """The tile as a scan; square pixels where its size is known.
+
+    Heights of some files are in the units of their converter, thousands of metres if taken at their
+    word; their scale counts as unknown.
+    """
     lines, pixels = tile.forward.shape
     width = tile.width_nm * NM
     frame = None
     if width:
         frame = Frame(x_m=0.0, y_m=0.0, width_m=width, height_m=width * lines / pixels)
-    return Scan(forward=tile.forward, backward=tile.backward, frame=frame)
+    scale_known = float(np.nanmax(tile.forward) - np.nanmin(tile.forward)) < LARGEST_RELIEF_M
+    return Scan(tile.forward, tile.backward, frame, scale_known=scale_known)
 
 
 def _share(name: str, target: str, held: list[bool]) -> Row:

@@ -56,6 +56,8 @@ def is_featureless(seen: ScorerInput, scan: Scan) -> bool:
 
 
 def complete_lines(scan: Scan) -> Image:
-    """The forward lines without gaps, shape (lines, pixels)."""
-    lines: Image = scan.forward[np.isfinite(scan.forward).all(axis=1)]
+    """The forward lines without gaps in the order in which they were scanned; (lines, pixels)."""
+    order = slice(None, None, -1 if scan.direction == "up" else 1)
+    z = scan.forward[order]
+    lines: Image = z[np.isfinite(z).all(axis=1)]
     return lines

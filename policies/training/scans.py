@@ -18,7 +18,7 @@ from policies.report import TipState
 from policies.scorer.lines import MOST_ROWS, Rows, Setting, read_rows
 from policies.scorer.preprocess import ScorerInput, prepare
 from policies.training.settings import Choice, choices
-from sim.benches.realism.photograph import photograph
+from sim.dataset.photograph import photograph
 from sim.tips.blocks import Good
 from sim.tips.tip import Tip
 from sim.world import World

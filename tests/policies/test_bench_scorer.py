@@ -167,6 +167,9 @@ def test_a_tile_has_square_pixels_and_metres() -> None:
     assert scan.frame is not None
     assert scan.frame.width_m == pytest.approx(40e-9)
     assert scan.frame.height_m == pytest.approx(20e-9)
+    assert scan.scale_known
+    steps = np.linspace(0, 5000, 16, dtype=np.float32).reshape(4, 4)
+    assert not surfaces.scan_of(Tile(steps, None, 40.0, "s")).scale_known
     assert surfaces.scan_of(Tile(np.zeros((4, 4), np.float32), None, 0.0, "s")).frame is None
 
 

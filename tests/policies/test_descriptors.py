@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.scan import Scan
-from policies.adaptation.descriptors import complete_lines, describe
+from policies.adaptation.descriptors import describe
 from policies.adaptation.seams import seams
+from policies.scorer.assessable import complete_lines
 
 LENGTH = len(describe(np.random.default_rng(0).normal(size=(10, 10)).astype(np.float32)))
 

@@ -17,10 +17,10 @@ from drivers.errors import ConfigError, FileError
 from sim.benches.realism import bench, measures, simulated
 from sim.benches.realism.classifier import FOLDS, _folds, auc, told_apart
 from sim.benches.realism.features import describe, line_noise, table
-from sim.benches.realism.photograph import SIDE, flattened, photograph, shrunk
 from sim.benches.realism.real import Tile, hsi_pictures, tiles
 from sim.benches.realism.simulated import cu_simulated, hsi_simulated, white_noise
 from sim.benches.realism.walls import SPACING_NM, build_walls
+from sim.dataset.photograph import SIDE, flattened, photograph, shrunk
 from sim.presets.preset import known_presets, load_preset
 from sim.world import World
 

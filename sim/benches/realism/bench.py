@@ -13,9 +13,9 @@ from drivers.errors import ConfigError, FileError, UserError
 from sim.benches.realism import measures, sheet
 from sim.benches.realism.classifier import FOLDS, Verdict, telling, told_apart
 from sim.benches.realism.features import table
-from sim.benches.realism.photograph import photograph
 from sim.benches.realism.real import Picture, Tile, hsi_pictures, tiles
 from sim.benches.realism.simulated import cu_simulated, hsi_simulated, imprints, white_noise
+from sim.dataset.photograph import photograph
 
 HSI, CU = "H:Si(100)", "Cu(111)"
 #: What the surfaces are called in the labels.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.benches.realism.photograph import Photo
+from sim.dataset.photograph import Photo
 from sim.scans.kernels import Doubles
 
 #: Edges of the bands of spatial frequency (cycles per pixel).

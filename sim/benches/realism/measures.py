@@ -10,8 +10,8 @@ from scipy import ndimage
 from drivers.sample_map import level
 from drivers.scan import Image
 from sim.benches.realism.features import MEDIAN, line_noise
-from sim.benches.realism.photograph import flattened
 from sim.benches.realism.real import Tile
+from sim.dataset.photograph import flattened
 from sim.scans.kernels import Doubles
 
 PM, NM = 1e-12, 1e-9

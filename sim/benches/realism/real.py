@@ -17,7 +17,7 @@ import numpy as np
 
 from drivers.errors import FileError
 from drivers.scan import Image
-from sim.benches.realism.photograph import Photo, decode
+from sim.dataset.photograph import Photo, decode
 
 #: A picture of which less was scanned shows the end of a scan, not a surface.
 LEAST_LINES = 0.9

@@ -14,7 +14,7 @@ from matplotlib.ticker import NullFormatter
 
 from drivers.formats.atomic import write_atomically
 from sim.benches.realism.features import BANDS, spectrum
-from sim.benches.realism.photograph import Photo
+from sim.dataset.photograph import Photo
 from sim.scans.kernels import Doubles
 
 REAL, SIMULATED = "#20567a", "#c8762b"

@@ -9,10 +9,10 @@ import numpy as np
 
 from drivers.actions import TunnellingPoint
 from drivers.scan import Frame, Image, Scan, ScanSettings
-from sim.benches.realism.photograph import photograph, shrunk
 from sim.benches.realism.real import Picture, Tile
 from sim.benches.realism.walls import WALL_SHARE, build_walls
 from sim.dataset.kinds import TipKind, draw_kind
+from sim.dataset.photograph import photograph, shrunk
 from sim.presets.preset import Preset, load_preset
 from sim.world import World
 
