@@ -9,7 +9,8 @@ from drivers.actions import Action, Approach, CoarseMove, Indentation, MoveTo, P
 from drivers.errors import Refused
 from drivers.outcome import Outcome
 from drivers.sample_map import Site
-from policies.episode import Act, Acted
+from policies.episode import Act
+from policies.history import Acted
 
 
 async def act(run: Run, step: Act, settings: RepairSettings) -> Acted:
@@ -23,11 +24,11 @@ async def act(run: Run, step: Act, settings: RepairSettings) -> Acted:
     if isinstance(action, Pulse | Indentation):
         speed = settings.travel_nm_per_s * 1e-9
         there = MoveTo(x_m=site.x_m, y_m=site.y_m, speed_m_per_s=speed)
-        await _perform(run, _intent(there, site, "to the spot of the action", own=False))
-    outcome = await _perform(run, _intent(action, site, step.reason, own=True))
+        await perform(run, _intent(there, site, "to the spot of the action", own=False))
+    outcome = await perform(run, _intent(action, site, step.reason, own=True))
     if isinstance(action, CoarseMove):
         back = Approach(at=settings.at)
-        await _perform(run, _intent(back, site, "back to the surface", own=False))
+        await perform(run, _intent(back, site, "back to the surface", own=False))
     return Acted(action, site.x_m, site.y_m, outcome)
 
 
@@ -35,7 +36,14 @@ def _intent(action: Action, site: Site, reason: str, *, own: bool) -> Intent:
     return Intent(action, site.x_m, site.y_m, reason, own)
 
 
-async def _perform(run: Run, intent: Intent) -> Outcome:
+async def perform(run: Run, intent: Intent) -> Outcome:
+    """Carry out one action: its intent durable before, its outcome after.
+
+    Raises:
+        Refused: it lies outside the envelope and was not sent.
+        InstrumentError: the instrument failed.
+        FileError: the journal cannot be written; if that was the intent, nothing was sent.
+    """
     entry = run.journal.intend(intent, run.now_s)
     try:
         outcome = await run.instrument(run.microscope.perform(intent.action))

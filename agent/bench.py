@@ -71,11 +71,14 @@ def over_tcp(seed: int, scorer: Scorer, folder: Path) -> Trial:
 
 
 def _repair(uri: str, seed: int | None, scorer: Scorer, folder: Path) -> RepairResult:
-    from agent.config import Config
+    from agent.config import Config, GuardianSettings
     from agent.loop import run as run_loop
     from agent.session import run_repair
 
-    config = Config().overridden(uri=uri, directory=folder)
+    # Not the user's own guardian, which may be at work beside this; and how busy the machine is
+    # otherwise must not end a repair that is to be measured.
+    guardian = GuardianSettings(state=str(folder / "guardian.json"), lost_after_s=5.0)
+    config = Config(guardian=guardian).overridden(uri=uri, directory=folder)
     return run_loop(run_repair(config, seed, scorer, lambda _: None))
 
 

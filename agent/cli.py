@@ -40,6 +40,9 @@ def repair(
         Path | None, typer.Option(help="Folder that gets one folder per run.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    unattended: Annotated[
+        bool, typer.Option("--unattended", help="Nobody watches: refuse to run without a guardian.")
+    ] = False,
 ) -> None:
     """Bring the tip of a microscope to confirmed-good."""
     from rich.console import Console
@@ -51,7 +54,7 @@ def repair(
     from policies.scorer import Scorer
 
     settings = load_config(config_file).overridden(
-        uri=microscope, max_actions=max_actions, directory=journal
+        uri=microscope, max_actions=max_actions, directory=journal, unattended=unattended
     )
     display = Display(Console(stderr=True, quiet=quiet))
     scorer = Scorer.load()
@@ -112,6 +115,13 @@ def bench(
     plot: Annotated[
         Path | None, typer.Option(help="Folder for pictures, where there are any.")
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="How long those that wait for trouble shall wait."),
+    ] = None,
+    episodes: Annotated[
+        int | None, typer.Option(min=1, help="Episodes, for those that count in them.")
+    ] = None,
 ) -> None:
     """Run a benchmark and hold its figures against their targets."""
     from rich.console import Console
@@ -130,11 +140,19 @@ def bench(
         def progress(done: float, text: str) -> None:
             bar.update(task, completed=done, description=text)
 
-        report = run(BenchOptions(quick=quick, data=data, plot=plot, progress=progress))
+        options = BenchOptions(
+            quick=quick,
+            data=data,
+            plot=plot,
+            progress=progress,
+            minutes=minutes,
+            episodes=episodes,
+        )
+        report = run(options)
     if as_json:
         typer.echo(report.to_json())
     else:
-        Console().print(report.table())
+        Console().print(*report.tables())
 
 
 def _first_line(function: object) -> str:

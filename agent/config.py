@@ -10,9 +10,10 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -26,7 +27,7 @@ from drivers.envelope import Limits, check_action, check_scan
 from drivers.errors import ConfigError, Refused
 from drivers.microscope import Feedback, MicroscopeState
 from drivers.scan import Frame, ScanSettings
-from policies.episode import RepairPlan
+from policies.plan import RepairPlan
 
 DEFAULT_FILE = Path("tipsmith.toml")
 #: Stands for an instrument that is not open yet: how far it reaches, it says itself.
@@ -128,6 +129,48 @@ class JournalSettings(_Section):
     directory: str = "runs"
 
 
+class GuardianSettings(_Section):
+    """The guardian process beside the agent.
+
+    Attributes:
+        state: file in which it says what it does; each instrument has one of its own.
+        unattended: whether nobody watches; an instrument that cannot be guarded is then refused.
+        lease_s: how often the control loop gives a sign of life (s).
+        lost_after_s: silence after which the tip is withdrawn (s).
+        grace_s: silence allowed once after the guardian itself was not run for a while (s).
+        answer_s: time for an answer of the instrument to the guardian (s).
+        connect_s: time for the guardian's connection to it (s).
+        retry_s: pause between two rounds of withdrawing (s).
+        watch_s: pause between the guardian's looks at the instrument (s).
+        blind_after_s: time without an answer to them after which the agent stops (s).
+    """
+
+    state: str = str(platformdirs.user_state_path("tipsmith") / "guardian.json")
+    unattended: bool = False
+    lease_s: float = Field(0.1, ge=0.02, le=1)
+    lost_after_s: float = Field(0.5, ge=0.2, le=5)
+    grace_s: float = Field(0.25, ge=0.1, le=1)
+    answer_s: float = Field(0.15, ge=0.05, le=1)
+    connect_s: float = Field(0.3, ge=0.05, le=2)
+    retry_s: float = Field(0.5, ge=0.1, le=5)
+    watch_s: float = Field(1.0, ge=0.2, le=10)
+    blind_after_s: float = Field(3.0, ge=1, le=30)
+
+    @model_validator(mode="after")
+    def _renewed_often_enough(self) -> Self:
+        if self.lost_after_s < 3 * self.lease_s:
+            raise ValueError("lost_after_s must be at least three times lease_s")
+        if self.grace_s < 2 * self.lease_s:
+            raise ValueError("grace_s must be at least twice lease_s")
+        return self
+
+    @property
+    def timing(self) -> dict[str, float]:
+        """What the guardian itself is told of it."""
+        ours = {"state", "unattended", "lease_s"}
+        return {name: value for name, value in self if name not in ours}
+
+
 class Config(BaseSettings):
     """Everything that can be configured."""
 
@@ -137,6 +180,7 @@ class Config(BaseSettings):
     limits: dict[str, float] = Field(default_factory=dict)
     repair: RepairSettings = RepairSettings()
     journal: JournalSettings = JournalSettings()
+    guardian: GuardianSettings = GuardianSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -165,16 +209,25 @@ class Config(BaseSettings):
         uri: str | None = None,
         max_actions: int | None = None,
         directory: Path | None = None,
+        unattended: bool = False,
     ) -> Config:
         """This configuration with what the command line says instead; None changes nothing."""
         microscope, repair, journal = self.microscope, self.repair, self.journal
+        guardian = self.guardian
+        if unattended:
+            guardian = guardian.model_copy(update={"unattended": True})
         if uri is not None:
             microscope = microscope.model_copy(update={"uri": uri})
         if max_actions is not None:
             repair = repair.model_copy(update={"max_actions": max_actions})
         if directory is not None:
             journal = journal.model_copy(update={"directory": str(directory)})
-        changed = {"microscope": microscope, "repair": repair, "journal": journal}
+        changed = {
+            "microscope": microscope,
+            "repair": repair,
+            "journal": journal,
+            "guardian": guardian,
+        }
         return self.model_copy(update=changed)
 
     def to_toml(self) -> str:
@@ -235,7 +288,8 @@ def _sentence(error: ValidationError) -> str:
     section, *rest = map(str, problem["loc"])
     if problem["type"] != "extra_forbidden":
         where = f"[{section}] {rest[0]}" if rest else f"[{section}]"
-        expected = complaint(error).lower() if rest else "expected a table"
+        tells = rest or problem["type"] == "value_error"
+        expected = complaint(error).lower() if tells else "expected a table"
         return f"{where}: {expected}, got {json.dumps(problem['input'], default=str)}"
     if not rest:
         return f"unknown section [{section}]; known are {', '.join(Config.model_fields)}"

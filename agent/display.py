@@ -14,7 +14,8 @@ from rich.text import Text
 from agent.phases import Phase
 from agent.result import Progress, RepairResult
 from drivers.outcome import Outcome
-from policies.episode import Act, Acted, Event, Look, Looked
+from policies.episode import Act, Look
+from policies.history import Acted, Event, Looked
 from policies.report import TipReport
 
 BAR_WIDTH = 30
@@ -51,6 +52,8 @@ class Display:
     def show(self, progress: Progress) -> None:
         """Show ``progress``."""
         self._progress = progress
+        if progress.note is not None:
+            self._console.print(Text(f"{_time(progress.instrument_s)}  {progress.note}"))
         if progress.event is not None:
             self._console.print(_line(progress.instrument_s, progress.event), highlight=False)
 
@@ -114,7 +117,8 @@ def _effect(acted: Acted) -> str:
 
 def _bars(report: TipReport) -> Table:
     table = Table.grid(padding=(0, 1))
-    rows = {"quality": report.quality, **{str(state): p for state, p in report.states.items()}}
+    states = (*report.states.items(), *report.image.items())
+    rows = {"quality": report.quality, **{str(state): p for state, p in states}}
     for name, share in rows.items():
         bar = ProgressBar(total=1.0, completed=share, width=BAR_WIDTH)
         table.add_row(f"  {name}", bar, f"{share:4.0%}")

@@ -8,17 +8,16 @@ from dataclasses import replace
 from agent.config import LookSettings
 from agent.run import Run
 from drivers.errors import InstrumentError
-from drivers.scan import Frame, Scan, ScanLine, ScanSettings
+from drivers.scan import Scan, ScanLine, ScanSettings
 from policies import observe
-from policies.episode import Looked
+from policies.episode import Look
+from policies.history import Looked
 from policies.scorer import Scorer
 from policies.scorer.lines import Setting
 
 
-async def look(
-    run: Run, scorer: Scorer, settings: LookSettings, frame: Frame, *, whole: bool
-) -> Looked:
-    """Scan ``frame`` and judge it.
+async def look(run: Run, scorer: Scorer, settings: LookSettings, step: Look) -> Looked:
+    """Scan the frame of ``step`` and judge it.
 
     The scan waits for each judgement, so that the same instrument gives the same look however slow
     this computer is. A line takes a fraction of a millisecond to judge, the whole scan runs in a
@@ -28,19 +27,18 @@ async def look(
         run: the repair it belongs to.
         scorer: judges.
         settings: how to scan and when to cut short.
-        frame: where.
-        whole: take all lines whatever they look like.
+        step: where, and whether all lines are taken whatever they look like.
 
     Raises:
         InstrumentError: the instrument failed, sent no line at all, or lines that show nothing.
         Refused: the scan lies outside the envelope.
     """
-    scan_settings = settings.scan(frame)
-    arrived = await _scan(run, scorer, settings, scan_settings, whole=whole)
+    scan_settings = settings.scan(step.frame)
+    arrived = await _scan(run, scorer, settings, scan_settings, whole=step.whole)
     if not arrived:
         raise InstrumentError("the scan ended without a single line; is it stopped elsewhere?")
     scan = Scan.from_lines(scan_settings, arrived, run.microscope.name)
-    seen = await asyncio.to_thread(observe.look, scan, scorer, run.now_s)
+    seen = await asyncio.to_thread(observe.look, scan, scorer, run.now_s, of_imprint=step.imprint)
     if seen.report.not_assessable:
         raise InstrumentError(
             f"the scan shows no surface: {seen.report.not_assessable}; "

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from drivers.actions import ACTION, Action
 from drivers.outcome import Outcome, Trace
-from policies.episode import Looked
+from policies.history import Looked
 
 #: What JSON holds: the payload of an entry.
 Payload = Mapping[str, Any]
@@ -23,7 +23,7 @@ SAMPLE_BYTES = 16
 
 
 class Kind(StrEnum):
-    """What an entry tells."""
+    """What an entry tells; ``FOUND`` is what the run before has left out of order."""
 
     STARTED = "started"
     LOOK_STARTED = "look_started"
@@ -33,6 +33,8 @@ class Kind(StrEnum):
     REFUSED = "refused"
     DECLARED = "declared"
     ERROR = "error"
+    FOUND = "found"
+    WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,20 @@ from dataclasses import asdict, replace
 
 from agent.acting import act
 from agent.config import RepairSettings
+from agent.guarding import NO_GUARD, Guard
 from agent.journal import Journal
 from agent.looking import look
 from agent.loop import finish
 from agent.phases import Phase
 from agent.record import Kind
+from agent.recovery import Found, recover
 from agent.result import GOOD_EXIT, NOT_GOOD_EXIT, Ending, Listener, RepairResult
 from agent.run import Run
 from drivers.envelope import EnvelopedMicroscope
 from drivers.errors import FileError, InstrumentError, TipsmithError, UserError
-from policies.episode import Act, Acted, Declare, Event, Look, Looked, Policy, next_step
+from policies.episode import Act, Declare, Look, next_step
+from policies.history import Acted, Event, Looked
+from policies.proposal import Policy
 from policies.scorer import Scorer
 
 #: Wall time after which a withdrawal that does not end is given up.
@@ -31,6 +35,8 @@ async def repair(
     settings: RepairSettings,
     journal: Journal,
     on_progress: Listener = lambda _: None,
+    guard: Guard = NO_GUARD,
+    found: Found | None = None,
 ) -> RepairResult:
     """Repair the tip.
 
@@ -43,6 +49,8 @@ async def repair(
         settings: when to end and how to look.
         journal: a new journal; a run is never resumed.
         on_progress: sees every step as it goes; must return at once.
+        guard: what withdraws the tip if this program cannot; without it the repair stops.
+        found: what the run before has left out of order, or None.
 
     Returns:
         The result; an error of instrument, envelope or journal makes it ``stopped``.
@@ -53,7 +61,7 @@ async def repair(
     """
     _refuse_to_resume(journal)
     return await _Repair(
-        Run(microscope, journal, on_progress), scorer, policy, settings
+        Run(microscope, journal, on_progress), scorer, policy, settings, guard, found
     ).carry_out()
 
 
@@ -71,17 +79,28 @@ def _refuse_to_resume(journal: Journal) -> None:
 class _Repair:
     """One repair: its history so far, and what it takes to go on."""
 
-    def __init__(self, run: Run, scorer: Scorer, policy: Policy, settings: RepairSettings) -> None:
+    def __init__(
+        self,
+        run: Run,
+        scorer: Scorer,
+        policy: Policy,
+        settings: RepairSettings,
+        guard: Guard,
+        found: Found | None,
+    ) -> None:
         self._run = run
         self._scorer = scorer
         self._policy = policy
         self._settings = settings
+        self._guard = guard
+        self._found = found
         self._history: list[Event] = []
 
     async def carry_out(self) -> RepairResult:
         """Go step by step to the end, whichever it is."""
         try:
-            declared = await self._until_declared()
+            async with self._guard.kept():
+                declared = await self._until_declared()
             return self._end(
                 declared.outcome,
                 declared.reason,
@@ -99,6 +118,8 @@ class _Repair:
         x_m, y_m, _ = (await run.instrument(run.microscope.state())).range_m
         started = {"range_m": (x_m, y_m), "settings": settings.model_dump(mode="json")}
         run.journal.note(Kind.STARTED, run.now_s, started)
+        if self._found is not None:
+            await recover(run, self._found, settings.at)
         while True:
             run.enter(Phase.DECIDING)
             step = next_step(self._history, settings, self._policy, (x_m, y_m))
@@ -118,7 +139,7 @@ class _Repair:
         run.tell(replace(run.progress, step=step, lines=0))
         run.enter(Phase.LOOKING)
         run.journal.look_started(step, run.now_s)
-        looked = await look(run, self._scorer, self._settings, step.frame, whole=step.whole)
+        looked = await look(run, self._scorer, self._settings, step)
         run.journal.looked(looked)
         return looked
 
@@ -144,6 +165,7 @@ class _Repair:
         with suppress(FileError):
             self._run.journal.note(Kind.ERROR, self._run.now_s, error)
         if not withdrawn:
+            await self._guard.trip("the agent could not withdraw the tip")
             reason += "; THE TIP COULD NOT BE WITHDRAWN, look after it now"
         return self._end("stopped", reason, confirmed_on=0, exit_code=exit_code)
 

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from agent.phases import Phase
-from policies.episode import Event, Step
+from policies.episode import Step
+from policies.history import Event
 from policies.report import TipReport
 
 GOOD_EXIT, NOT_GOOD_EXIT = 0, 1
@@ -64,6 +65,7 @@ class Progress:
         report: the latest judgement, of a running scan too, or None.
         event: the look or action that has just ended, or None.
         result: the result, at the end.
+        note: a sentence for the operator, or None.
     """
 
     phase: Phase
@@ -74,6 +76,7 @@ class Progress:
     report: TipReport | None = None
     event: Event | None = None
     result: RepairResult | None = None
+    note: str | None = None
 
 
 Listener = Callable[[Progress], None]

@@ -74,6 +74,12 @@ class Run:
         self._phases.enter(phase)
         self.tell(replace(self.progress, phase=phase))
 
+    def say(self, sentence: str) -> None:
+        """Let the listener see ``sentence``, once."""
+        progress = self.progress
+        self.tell(replace(progress, note=sentence))
+        self.tell(progress)
+
     def tell(self, progress: Progress) -> None:
         """Let the listener see ``progress``, with the time filled in."""
         self.progress = replace(progress, instrument_s=self.instrument_s)

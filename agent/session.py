@@ -9,16 +9,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 from agent.config import Config
+from agent.guarding import Guard, guarded
 from agent.installation import own_version
 from agent.journal import Journal
+from agent.journal.room import check_room
 from agent.loop import finish
+from agent.phases import Phase
+from agent.policy import ESCALATION, make_policy
+from agent.recovery import Found, look_back
 from agent.repair import repair
 from agent.result import Listener, Progress, RepairResult
-from drivers.envelope import EnvelopedMicroscope
+from drivers.envelope import EnvelopedMicroscope, Limits
 from drivers.errors import InstrumentError
 from drivers.microscope import Capability
 from drivers.registry import open_microscope
-from policies.conditioner import EscalationRule
 from policies.scorer import Scorer
 
 CLOSE_TIMEOUT_S = 10.0
@@ -42,8 +46,12 @@ async def run_repair(
         UnknownMicroscope: no driver serves the address.
         ConfigError: the address or an option is wrong.
         InstrumentError: the instrument does not answer, or lacks what a repair needs.
-        FileError: the journal cannot be started.
+        GuardianLost: the instrument can be guarded, and the guardian does not start or is latched.
+        FileError: the journal cannot be started, or may not fit on the disk.
     """
+    directory = Path(config.journal.directory)
+    check_room(directory, config.repair)
+    found = look_back(directory, config.microscope.uri)
     microscope = await open_microscope(
         config.microscope.uri,
         limits=config.envelope,
@@ -53,14 +61,28 @@ async def run_repair(
     latest = _Latest(on_progress)
     try:
         _check_capabilities(microscope)
-        with Journal.create(
-            Path(config.journal.directory), _about(config, seed, scorer)
-        ) as journal:
-            policy = EscalationRule(config.repair.at, microscope.limits)
-            result = await repair(microscope, scorer, policy, config.repair, journal, latest.see)
+        async with guarded(microscope, config.guardian) as guard:
+            latest.see(Progress(Phase.STARTING, note=guard.header))
+            result = await _repair(microscope, config, seed, scorer, latest.see, guard, found)
     finally:
         warning = await finish(_close(microscope, latest))
     return replace(result, warning=warning)
+
+
+async def _repair(
+    microscope: EnvelopedMicroscope,
+    config: Config,
+    seed: int | None,
+    scorer: Scorer,
+    listener: Listener,
+    guard: Guard,
+    found: Found | None,
+) -> RepairResult:
+    settings, limits = config.repair, microscope.limits
+    about = {**_about(config, seed, scorer, limits), "guardian": guard.header}
+    policy = make_policy(ESCALATION, settings.at, limits)
+    with Journal.create(Path(config.journal.directory), about) as journal:
+        return await repair(microscope, scorer, policy, settings, journal, listener, guard, found)
 
 
 class _Latest:
@@ -107,12 +129,13 @@ async def _close(microscope: EnvelopedMicroscope, latest: _Latest) -> str | None
     return warning
 
 
-def _about(config: Config, seed: int | None, scorer: Scorer) -> dict[str, object]:
+def _about(config: Config, seed: int | None, scorer: Scorer, limits: Limits) -> dict[str, object]:
     libraries = {name: version(name) for name in LIBRARIES}
     return {
         "config": config.model_dump(mode="json"),
         "microscope": config.microscope.uri,
         "seed": seed,
+        "policy": {"name": ESCALATION, "limits": limits.model_dump(mode="json")},
         "scorer": scorer.manifest.model_dump(mode="json"),
         "versions": {"tipsmith": own_version(), "python": platform.python_version(), **libraries},
     }

@@ -13,6 +13,7 @@ from drivers.actions import (
     Wait,
 )
 from drivers.clock import Clock, ScaledClock, VirtualClock
+from drivers.emergency import Emergency, Guardable
 from drivers.envelope import (
     Delicate,
     EnvelopedMicroscope,
@@ -43,9 +44,11 @@ __all__ = [
     "Clock",
     "CoarseMove",
     "Delicate",
+    "Emergency",
     "EnvelopedMicroscope",
     "Feedback",
     "Frame",
+    "Guardable",
     "Indentation",
     "KnowsTruth",
     "Limits",

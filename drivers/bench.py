@@ -95,7 +95,7 @@ def served(*arguments: str) -> Iterator[int]:
     Raises:
         ConnectionFailed: it does not start.
     """
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-P", "-c", SERVE, "serve", "--protocol", "nanonis"]
     with (
         tempfile.TemporaryDirectory() as session,
@@ -126,7 +126,7 @@ def _listening(process: subprocess.Popen[bytes], port: int) -> bool:
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """The first of the ports that a controller needs, all of them free just now."""
     while True:
         with contextlib.ExitStack() as held, contextlib.suppress(OSError, OverflowError):

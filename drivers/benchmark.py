@@ -39,6 +39,7 @@ class Row:
         target: what it should be, such as ``>= 18``, or None if it only informs.
         holds: whether it is so; None without a target, or where the measurement cannot tell.
         note: what else there is to know of it.
+        interval: where the true figure lies, with 95 % confidence, or None if that is not known.
     """
 
     name: str
@@ -47,6 +48,31 @@ class Row:
     target: str | None = None
     holds: bool | None = None
     note: str = ""
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Figures of many alike, one line each, for people.
+
+    Attributes:
+        title: what they are.
+        columns: headings; the first names the line.
+        lines: as many texts each.
+    """
+
+    title: str
+    columns: Sequence[str]
+    lines: Sequence[Sequence[str]]
+
+    def table(self) -> Table:
+        """The grid as people read it."""
+        table = Table(title=self.title)
+        for index, heading in enumerate(self.columns):
+            table.add_column(heading, justify="right" if index else "left", no_wrap=not index)
+        for line in self.lines:
+            table.add_row(*line)
+        return table
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +97,30 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a benchmark found."""
+    """What a benchmark found.
+
+    Attributes:
+        bench: its name.
+        rows: every figure.
+        machine: where it ran.
+        grids: the figures again, where they are too many for people to read in rows.
+    """
 
     bench: str
     rows: Sequence[Row]
     machine: Machine = field(default_factory=Machine.this)
+    grids: Sequence[Grid] = ()
 
     def to_json(self) -> str:
         """The report as one JSON object."""
         return json.dumps(asdict(self))
 
+    def tables(self) -> list[Table]:
+        """The report as people read it: its grids, or its rows where it has none."""
+        return [grid.table() for grid in self.grids] or [self.table()]
+
     def table(self) -> Table:
-        """The report as people read it."""
+        """Every figure."""
         machine = self.machine
         table = Table(
             title=self.bench,
@@ -112,13 +150,19 @@ class BenchOptions:
         quick: less of it, within a minute.
         data: folder with data of others that some benchmarks compare with.
         plot: folder for pictures, or None for none.
+        episodes: how many episodes, for those that count in them; as many as usual if None.
+        cache: folder where those that take long keep what is finished; the user's own if None.
         progress: told the share that is done, 0..1, and what comes next.
+        minutes: how long those that wait for trouble shall wait, or None for their own choice.
     """
 
     quick: bool = False
     data: Path | None = None
     plot: Path | None = None
+    episodes: int | None = None
+    cache: Path | None = None
     progress: Callable[[float, str], None] = _ignore
+    minutes: float | None = None
 
 
 Bench = Callable[[BenchOptions], Report]
@@ -151,7 +195,8 @@ def judged(
     if value is None:
         return Row(name, None, unit, target, None, note)
     verdicts = {COMPARISONS[sign](end, float(bound)) for end in interval or (value,)}
-    return Row(name, value, unit, target, verdicts.pop() if len(verdicts) == 1 else None, note)
+    holds = verdicts.pop() if len(verdicts) == 1 else None
+    return Row(name, value, unit, target, holds, note, interval)
 
 
 def find_benches() -> dict[str, EntryPoint]:

@@ -26,6 +26,7 @@ from drivers.actions import (
 )
 from drivers.clock import Clock
 from drivers.complaints import complaint
+from drivers.emergency import Emergency, Guardable
 from drivers.errors import ConfigError, InstrumentError, Refused
 from drivers.microscope import (
     Capability,
@@ -334,6 +335,14 @@ class EnvelopedMicroscope:
     async def withdraw(self) -> None:
         """Withdraw; never refused."""
         await self._inner.withdraw()
+
+    async def emergency(self) -> Emergency | None:
+        """How to withdraw the tip without the driver; None where the instrument inside cannot say.
+
+        Raises:
+            InstrumentError: the instrument does not tell what has to be known.
+        """
+        return await self._inner.emergency() if isinstance(self._inner, Guardable) else None
 
     async def close(self) -> None:
         """Let go of the instrument."""

@@ -14,6 +14,7 @@ TipsmithError
         ApproachFailed        no tunnelling contact within the steps or the time allowed
         ContactLost           feedback or current lost while working
         OutcomeUnknown        an action was sent and its end was not seen; never repeat it
+        GuardianLost          the guardian has died, has withdrawn the tip, or cannot reach it
 """
 
 from __future__ import annotations
@@ -89,3 +90,7 @@ class ContactLost(InstrumentError):
 
 class OutcomeUnknown(InstrumentError):
     """An action left for the instrument and its end was not seen; it must not be repeated."""
+
+
+class GuardianLost(InstrumentError):
+    """The guardian beside the agent has died, has withdrawn the tip, or cannot reach it."""

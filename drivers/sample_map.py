@@ -165,7 +165,7 @@ def level(z: NDArray[np.float32]) -> NDArray[np.float32]:
     done = np.isfinite(z).all(axis=1)
     flat = np.full(z.shape, np.nan, np.float32)
     if done.any() and z.shape[1] > 1:
-        flat[done] = _aligned(without_tilt(z[done]))
+        flat[done] = aligned(without_tilt(z[done]))
     return flat
 
 
@@ -180,7 +180,7 @@ def without_tilt(lines: NDArray[np.float32]) -> NDArray[np.float32]:
     usual = float(middle(np.diff(lines[:: max(len(lines) // MANY_LINES, 1)], axis=1).ravel()))
     mean = float(lines.mean(axis=0, dtype=np.float64) @ x / (x @ x))
     few = lines[:: -(-len(lines) // ENOUGH_LINES)]
-    flat = [_aligned(few - slope * x) for slope in (usual, mean)]
+    flat = [aligned(few - slope * x) for slope in (usual, mean)]
     low, high = np.percentile(flat[0], (5, 95))
     bin_m = max(float(high - low) / BINS, 1e-30)
     slope = usual if _sharpness(flat[0], bin_m) >= _sharpness(flat[1], bin_m) else mean
@@ -188,11 +188,11 @@ def without_tilt(lines: NDArray[np.float32]) -> NDArray[np.float32]:
     return levelled
 
 
-def _aligned(lines: NDArray[np.floating]) -> NDArray[np.float32]:
+def aligned(lines: NDArray[np.floating]) -> NDArray[np.float32]:
     """Remove the offset between neighbouring lines that most of their pixels agree on."""
     steps = middle(np.diff(lines, axis=0))
-    aligned: NDArray[np.float32] = lines - np.concatenate([[0.0], np.cumsum(steps)])[:, None]
-    return aligned.astype(np.float32)
+    flat: NDArray[np.float32] = lines - np.concatenate([[0.0], np.cumsum(steps)])[:, None]
+    return flat.astype(np.float32)
 
 
 def middle(values: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from drivers.errors import FileError
+from drivers.errors import ConfigError, FileError
 from drivers.formats import read_scan
 from drivers.scan import Scan
 from policies.report import TipReport
@@ -27,7 +27,7 @@ SIGN = 0.2
 #: A file, what is in it, what that says about the tip, and why; None where nothing can be said.
 Row = tuple[Path, Scan, TipReport, "Explanation | None"]
 
-train = typer.Typer(help="Train the scorer.", no_args_is_help=True)
+train = typer.Typer(help="Train the scorer or the policy.", no_args_is_help=True)
 
 
 def score(
@@ -137,7 +137,7 @@ def adapt(
 @train.command("scorer")
 def train_scorer(
     seed: Annotated[int, typer.Option(help="Seed of data and weights.")] = 1,
-    scans: Annotated[int, typer.Option(help="Simulated scans to train on.", min=100)] = 110_000,
+    scans: Annotated[int, typer.Option(help="Simulated scans to train on.", min=100)] = 180_000,
     out: Annotated[
         Path | None, typer.Option(help="Where the weights go; the shipped ones by default.")
     ] = None,
@@ -151,6 +151,25 @@ def train_scorer(
     for name, value in manifest.metrics.items():
         table.add_row(name, f"{value:.3f}")
     Console(file=sys.stderr).print(table)
+
+
+@train.command("policy")
+def train_conditioner(
+    out: Annotated[Path, typer.Option(help="Where the policy goes.")],
+    seed: Annotated[int, typer.Option(help="Seed of bank, episodes and weights.", min=0)] = 1,
+    steps: Annotated[int, typer.Option(help="Choices to learn from.", min=1)] = 6_000_000,
+    tips: Annotated[int, typer.Option(help="Tips in the bank of reports.", min=50)] = 1500,
+) -> None:
+    """Train the conditioning policy in the compact world; a killed training goes on."""
+    try:
+        from policies.training.policy import train_policy
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{error.name} is not installed; training policies needs: pip install 'tipsmith[train]'"
+        ) from None
+
+    train_policy(seed, steps, tips, out)
+    typer.echo(f"{out} written")
 
 
 def _files(paths: list[Path]) -> list[Path]:
@@ -181,8 +200,10 @@ def _as_dict(
         "familiar": report.familiar,
         "not_assessable": report.not_assessable,
         "featureless": report.featureless,
+        "uncertainty": report.uncertainty,
         "changed_line": why.changed_line if why else None,
         "states": {state.value: value for state, value in report.states.items()},
+        "image": {state.value: value for state, value in report.image.items()},
     }
 
 
@@ -216,7 +237,8 @@ def _signs(report: TipReport, why: Explanation | None) -> str:
     # Of a scan unlike any that it was trained on, the scorer's numbers say nothing.
     if not report.familiar:
         return "unlike the training data: not judged"
-    signs = sorted(report.states.items(), key=lambda sign: -sign[1])
+    every = [*report.states.items(), *report.image.items()]
+    signs = sorted(every, key=lambda sign: -sign[1])
     named = [f"{state.value} {value:.2f}" for state, value in signs if value >= SIGN]
     if why and why.changed_line is not None:
         named.append(f"another tip from line {why.changed_line + 1} on")

@@ -6,56 +6,28 @@ and report back what they saw and did. Nothing here waits, talks or remembers.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from drivers.actions import Action, CoarseMove, Indentation, MoveTo, Pulse
-from drivers.outcome import Outcome
-from drivers.sample_map import SampleMap, Site, spoiled_diameter_m
+from drivers.actions import Action
+from drivers.sample_map import Site
 from drivers.scan import Frame
-from policies.report import TipReport
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """A scan was taken and judged.
-
-    Attributes:
-        frame: where.
-        report: the scorer's judgement.
-        site: the best flat spot in it, or None.
-        finished_s: instrument time at its end (s).
-    """
-
-    frame: Frame
-    report: TipReport
-    site: Site | None
-    finished_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Acted:
-    """An action was carried out.
-
-    Attributes:
-        action: what was done.
-        x_m: where (m).
-        y_m: where (m).
-        outcome: what it did.
-    """
-
-    action: Action
-    x_m: float
-    y_m: float
-    outcome: Outcome
-
-
-Event = Looked | Acted
-History = Sequence[Event]
+from policies.acceptance import Acceptance, FreshSpots, Manner, Verdict
+from policies.history import (
+    USABLE,
+    Acted,
+    History,
+    Looked,
+    actions,
+    elapsed_s,
+    last_look,
+    looks_since_action,
+    position,
+    sample_map,
+)
+from policies.legal import is_free, spot_nm
+from policies.plan import RepairPlan
+from policies.proposal import DeclareGood, GiveUp, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +38,13 @@ class Look:
         frame: where.
         reason: why, in one line.
         whole: take all lines; otherwise a scan that looks hopeless may be cut short.
+        imprint: whether the mark of the last action is what is looked at.
     """
 
     frame: Frame
     reason: str
     whole: bool
+    imprint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,159 +68,88 @@ class Declare:
 Step = Look | Act | Declare
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """What a policy wants: an action, or None to give up, and why in one line."""
-
-    action: Action | None
-    reason: str
-
-
-class Policy(Protocol):
-    """Chooses the next action from the history; never sees the tip itself."""
-
-    def propose(self, history: History) -> Proposal:
-        """Choose from what was seen and done so far; the last event is a ``Looked``."""
-        ...
-
-
-class RepairPlan(BaseModel):
-    """When a repair ends and what a look costs.
-
-    Attributes:
-        frame_nm: side of the square frames that are looked at.
-        confirm_spots: fresh spots, at least, on which a tip is looked at before it is called good.
-        most_spots: fresh spots after which a tip that is still in doubt is acted on.
-        doubt_quality: combined quality below which a tip is acted on at once.
-        confirm_quality: combined quality from which a tip is good.
-        search_looks: looks in a row without a spot to act on after which it gives up.
-        max_actions: actions after which the repair gives up.
-        max_hours: instrument hours after which it gives up.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    frame_nm: float = Field(24.0, gt=0, le=10_000)
-    confirm_spots: int = Field(5, ge=1, le=100)
-    most_spots: int = Field(8, ge=1, le=100)
-    doubt_quality: float = Field(0.5, gt=0, lt=1)
-    confirm_quality: float = Field(0.9, gt=0, lt=1)
-    search_looks: int = Field(12, ge=1, le=1000)
-    max_actions: int = Field(300, ge=0, le=10_000)
-    max_hours: float = Field(6.0, gt=0, le=1_000)
-
-
-#: No look is surer than this: one of them alone must not outweigh all others.
-SURE = 1e-3
-#: Share of the piezo range that is used; at its very edge a controller may refuse a frame.
-USABLE = 0.95
-
-
-def sample_map(history: History, range_m: tuple[float, float]) -> SampleMap:
-    """The book of the sample that ``history`` adds up to; a coarse move starts a new page."""
-    width_m, height_m = USABLE * range_m[0], USABLE * range_m[1]
-    book = SampleMap(width_m, height_m)
-    for event in history:
-        match event:
-            case Looked():
-                book.look(event.frame)
-            case Acted(action=CoarseMove()):
-                book = SampleMap(width_m, height_m)
-            case Acted():
-                book.touch(event.x_m, event.y_m, spoiled_diameter_m(event.action))
-    return book
-
-
 def next_step(
-    history: History, plan: RepairPlan, policy: Policy, range_m: tuple[float, float]
+    history: History,
+    plan: RepairPlan,
+    policy: Policy,
+    range_m: tuple[float, float],
+    acceptance: Acceptance | None = None,
 ) -> Step:
     """Decide what comes next; the same history always gives the same step.
 
     Args:
         history: everything seen and done since the repair began.
-        plan: when to accept and when to stop.
+        plan: when to stop.
         policy: chooses the actions.
         range_m: piezo range in x and y (m).
+        acceptance: says when the tip is good; several fresh spots as planned if None.
     """
+    acceptance = acceptance or FreshSpots(plan)
     last = history[-1] if history else None
     if not isinstance(last, Looked):
-        return _look(history, plan, range_m, "see what the tip is like now", whole=False)
-    looks = _looks_since_action(history)
-    quality = combined_quality([look.report.quality for look in looks])
-    if quality >= plan.confirm_quality and len(looks) >= plan.confirm_spots:
-        return Declare("good", len(looks), f"good on {len(looks)} fresh spots")
-    if quality >= plan.doubt_quality and len(looks) < plan.most_spots:
-        return _look(history, plan, range_m, "confirm on a fresh spot", whole=True)
+        manner = acceptance.manner(history)
+        return _look(history, plan, range_m, "see what the tip is like now", manner)
+    judged = acceptance.judge(history)
+    if judged.verdict is Verdict.GOOD:
+        spots = "one look" if judged.told_by == 1 else f"{judged.told_by} fresh spots"
+        return Declare("good", judged.told_by, f"good on {spots}")
+    if judged.verdict is Verdict.DOUBT:
+        manner = acceptance.manner(history)
+        return _look(history, plan, range_m, "confirm on a fresh spot", manner)
     if _exhausted(history, plan):
-        return Declare("gave_up", 0, f"not good after {_actions(history)} actions")
+        done = sum(1 for _ in actions(history))
+        return Declare("gave_up", 0, f"not good after {done} actions")
     return _act(history, plan, policy, range_m)
-
-
-def combined_quality(qualities: Sequence[float]) -> float:
-    """What several looks at one tip say together: the mean of their log-odds, as a probability.
-
-    The mean, not the sum that independent looks would allow: what misleads the scorer about a tip
-    misleads it on every spot.
-    """
-    odds = [math.log(max(q, SURE) / max(1 - q, SURE)) for q in qualities]
-    return 1 / (1 + math.exp(-sum(odds) / len(odds)))
 
 
 def _act(history: History, plan: RepairPlan, policy: Policy, range_m: tuple[float, float]) -> Step:
     proposal = policy.propose(history)
-    if proposal.action is None:
+    choice = proposal.choice
+    if isinstance(choice, GiveUp):
         return Declare("gave_up", 0, proposal.reason)
-    look = history[-1]
-    site = look.site if isinstance(look, Looked) else None
-    needed = spoiled_diameter_m(proposal.action)
-    spoiled = site is not None and sample_map(history, range_m).is_touched(
-        site.x_m, site.y_m, needed
-    )
-    if site is None or site.clear_m < needed or spoiled:
-        if len(_looks_since_action(history)) >= plan.search_looks:
-            return Declare("gave_up", 0, f"no flat, clean spot {needed / 1e-9:.0f} nm wide found")
-        # A scan that is cut short may be too small for the spot that is needed.
-        return _look(history, plan, range_m, "find a flat, clean spot to act on", whole=True)
-    return Act(proposal.action, site, proposal.reason)
+    if isinstance(choice, DeclareGood):
+        why_not, search = "the tip was held for good but not confirmed", "confirm on a fresh spot"
+    else:
+        site = last_look(history).site
+        if site is not None and is_free(choice, site, sample_map(history, range_m)):
+            return Act(choice, site, proposal.reason)
+        why_not = f"no flat, clean spot {spot_nm(choice):.0f} nm wide found"
+        search = "find a flat, clean spot to act on"
+    if len(looks_since_action(history)) >= plan.search_looks:
+        return Declare("gave_up", 0, why_not)
+    # A scan that is cut short may be too small for the spot that is needed.
+    return _look(history, plan, range_m, search, Manner(whole=True))
 
 
 def _look(
-    history: History, plan: RepairPlan, range_m: tuple[float, float], reason: str, *, whole: bool
+    history: History,
+    plan: RepairPlan,
+    range_m: tuple[float, float],
+    reason: str,
+    manner: Manner,
 ) -> Step:
     size = plan.frame_nm * 1e-9
-    here = _position(history)
-    spot = sample_map(history, range_m).fresh_frame(size, *here)
+    marked = _mark(history, size, range_m) if manner.imprint else None
+    here = position(history)
+    spot = marked or sample_map(history, range_m).fresh_frame(size, *here)
     if spot is None:
         return Declare("gave_up", 0, "no clean area is left within the piezo range")
-    return Look(Frame(x_m=spot[0], y_m=spot[1], width_m=size, height_m=size), reason, whole)
+    frame = Frame(x_m=spot[0], y_m=spot[1], width_m=size, height_m=size)
+    return Look(frame, reason, manner.whole, imprint=marked is not None)
 
 
-def _position(history: History) -> tuple[float, float]:
-    for event in reversed(history):
-        match event:
-            case Looked():
-                return event.frame.x_m, event.frame.y_m
-            case Acted(action=MoveTo() | Pulse() | Indentation()):
-                return event.x_m, event.y_m
-    return 0.0, 0.0
-
-
-def _looks_since_action(history: History) -> list[Looked]:
-    looks: list[Looked] = []
-    for event in reversed(history):
-        if not isinstance(event, Looked):
-            break
-        looks.append(event)
-    return looks
-
-
-def _actions(history: History) -> int:
-    return sum(isinstance(event, Acted) for event in history)
+def _mark(
+    history: History, size_m: float, range_m: tuple[float, float]
+) -> tuple[float, float] | None:
+    """Where the last action left its mark, if a frame around it fits into the range."""
+    last = next((event for event in reversed(history) if isinstance(event, Acted)), None)
+    if last is None:
+        return None
+    reach = [USABLE * side / 2 - size_m / 2 for side in range_m]
+    inside = abs(last.x_m) <= reach[0] and abs(last.y_m) <= reach[1]
+    return (last.x_m, last.y_m) if inside else None
 
 
 def _exhausted(history: History, plan: RepairPlan) -> bool:
-    last = history[-1]
-    finished = last.finished_s if isinstance(last, Looked) else last.outcome.finished_s
-    first = history[0]
-    started = first.finished_s if isinstance(first, Looked) else first.outcome.started_s
-    return _actions(history) >= plan.max_actions or finished - started > plan.max_hours * 3600
+    done = sum(1 for _ in actions(history))
+    return done >= plan.max_actions or elapsed_s(history) > plan.max_hours * 3600

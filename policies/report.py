@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 
@@ -15,6 +15,18 @@ class TipState(StrEnum):
     UNSTABLE = "unstable"
     CONTAMINATED = "contaminated"
     CHANGED = "changed"
+
+
+class ImageState(StrEnum):
+    """What else can be wrong with a scan; a remedy for the tip does not help against it.
+
+    ``NOISY`` is electrical or mechanical noise, ``RINGING`` a feedback that oscillates, ``LAGGING``
+    one that is too slow for the speed of the scan.
+    """
+
+    NOISY = "noisy"
+    RINGING = "ringing"
+    LAGGING = "lagging"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +43,9 @@ class TipReport:
         not_assessable: why the scan cannot be judged, in one clause; the numbers then say nothing.
         featureless: whether nothing in the scan could show how sharp the tip is; it takes a step,
             an adatom or an imprint to tell.
+        image: probability of each other trouble of the scan, 0..1.
+        uncertainty: deviation of ``quality`` among heads that were taught different scans: what
+            the training leaves open. Zero while the scan runs, when there is one head only.
     """
 
     quality: float
@@ -39,11 +54,25 @@ class TipReport:
     novelty: float = 0.0
     not_assessable: str | None = None
     featureless: bool = False
+    image: Mapping[ImageState, float] = field(default_factory=dict)
+    uncertainty: float = 0.0
+
+    @classmethod
+    def of_outputs(cls, found: Sequence[float], lines: int) -> TipReport:
+        """The report that the probabilities of a network make; good, tip states, image states."""
+        states, image = found[1 : 1 + len(TipState)], found[1 + len(TipState) :]
+        return cls(
+            found[0],
+            dict(zip(TipState, states, strict=True)),
+            lines,
+            image=dict(zip(ImageState, image, strict=True)),
+        )
 
     @classmethod
     def unassessable(cls, why: str, lines: int) -> TipReport:
         """The report on a scan that says nothing: every probability is a half."""
-        return cls(0.5, dict.fromkeys(TipState, 0.5), lines, 0.0, why)
+        half = [0.5] * (1 + len(TipState) + len(ImageState))
+        return replace(cls.of_outputs(half, lines), not_assessable=why)
 
     @property
     def familiar(self) -> bool:

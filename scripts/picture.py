@@ -28,7 +28,7 @@ from drivers import EnvelopedMicroscope, Limits, Scan, ScanLine, ScanSettings, o
 from drivers.actions import Action, Indentation, Pulse
 from drivers.sample_map import level
 from policies.conditioner import EscalationRule
-from policies.episode import Acted, Looked
+from policies.history import Acted, Looked
 from policies.scorer import Scorer
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,6 +9,7 @@ from drivers.errors import CommandFailed, ContactLost
 from drivers.microscope import Feedback, MicroscopeState
 from sim.presets.preset import Preset
 from sim.sample import Sample
+from sim.scans.feedback import SwingingLoop, swinging
 from sim.scans.imaging import NM
 from sim.scans.junction import Junction
 from sim.scans.motion import Motion
@@ -102,6 +103,22 @@ class Rig:
         """Whether the tip is good and does not double steps either."""
         step_nm = self.preset.steps.height_nm
         return self.tip.is_step_good(self.preset.good, step_nm, self._laws.life_frames(self.tip))
+
+    @property
+    def contact_depth_m(self) -> float:
+        """Depth below the tunnelling point at which the tip meets the sample (m), in truth."""
+        return self.latents.contact_depth_nm(self._tunnel_gap_nm()) * NM
+
+    @property
+    def noise_m(self) -> float:
+        """Deviation of the heights in a picture by the noise that is always there (m)."""
+        return self._noise.rms_nm * NM
+
+    @property
+    def loop(self) -> SwingingLoop | None:
+        """The feedback as it is set, None if the preset's scanner follows at once."""
+        gains = self.p_gain_m / NM, self.time_constant_s
+        return swinging(self.preset.controller, gains, self.tip.decay_per_nm)
 
     @property
     def z_m(self) -> float:

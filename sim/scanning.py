@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterable
-from dataclasses import replace
 
 import numpy as np
 
@@ -21,7 +20,13 @@ AHEAD = 16
 
 
 class Scanner(Rig):
-    """A rig that moves over the sample and scans it."""
+    """A rig that moves over the sample and scans it.
+
+    Attributes:
+        changed_lines: lines of the newest scan, counted in time, on which the apex changed.
+    """
+
+    changed_lines: tuple[int, ...] = ()
 
     def move(self, x_m: float, y_m: float, speed_m_per_s: float) -> None:
         """Move to (x, y) at ``speed_m_per_s``; takes its time and creeps after.
@@ -61,15 +66,19 @@ class Scanner(Rig):
         finally:
             self.scanning = False
 
-    def scan(self, settings: ScanSettings) -> Scan:
-        """Scan a whole frame at once: what ``lines`` add up to when nobody acts in between.
+    def scan(self, settings: ScanSettings, lines: int | None = None) -> Scan:
+        """Scan at once: what ``lines`` add up to when nobody acts in between.
+
+        Args:
+            settings: the scan.
+            lines: how many of its lines; all if None.
 
         Raises:
             ContactLost: the tip is withdrawn.
             CommandFailed: the feedback is held, or the frame leaves the range.
         """
-        *_, heights = self.parts(settings, [settings.lines])
-        return _picture(settings, heights)
+        *_, heights = self.parts(settings, [settings.lines if lines is None else lines])
+        return picture(settings, heights)
 
     def parts(self, settings: ScanSettings, ends: Iterable[int]) -> Generator[Floats]:
         """Scan in parts, each at once; closing the iterator stops the scan.
@@ -94,6 +103,7 @@ class Scanner(Rig):
 
     def _go_to(self, settings: ScanSettings) -> None:
         """Stand at the start of a scan, tunnelling as it wants."""
+        self.changed_lines = ()
         self._need_feedback()
         self._need_reach(settings)
         self.sample.heal(self.time_s)
@@ -121,6 +131,7 @@ class Scanner(Rig):
             old, new = self.tip, self._laws.scan_line(self.tip, float(corrugation[index]))
             self._junction.tip = new
             if new is not old:
+                self.changed_lines += (index,)
                 self._take_along(settings, index, float(corrugation[index]))
                 self._split(settings, raster.start_s(index), index, states[index:], seed, heights)
             self._sweep_line(settings, index)
@@ -151,6 +162,7 @@ class Scanner(Rig):
                 self.time_s = time_s
                 last = index + done - 1
                 if new is not old:
+                    self.changed_lines += (last,)
                     self._take_along(settings, last, float(corrugation[done - 1]))
                     self._split(settings, raster.start_s(last), last, states[last:], seed, heights)
                 self._sweep_line(settings, last)
@@ -233,7 +245,12 @@ def _line_start(settings: ScanSettings, index: int, end: bool = False) -> tuple[
     return frame.to_sample((0.5 if end else -0.5) * frame.width_m, v)
 
 
-def _picture(settings: ScanSettings, heights_nm: Floats) -> Scan:
+def picture(settings: ScanSettings, heights_nm: Floats) -> Scan:
+    """The scan that lines add up to: heights (nm) as ``Scanner.parts`` yields them."""
     scan = Scan.blank(settings)
-    heights = heights_nm[:: 1 if settings.direction == "down" else -1] * np.float32(NM)
-    return replace(scan, forward=heights[:, 0], backward=heights[:, 1])
+    done = heights_nm * np.float32(NM)
+    # Rows from the top; a scan upwards begins with the last.
+    for picture, way in ((scan.forward, 0), (scan.backward, 1)):
+        if picture is not None:
+            picture[:: 1 if settings.direction == "down" else -1][: len(done)] = done[:, way]
+    return scan

@@ -19,7 +19,8 @@ MAX_BODY = 64 * 2**20
 
 _HEADER = struct.Struct(f">{NAME_SIZE}siHH")
 _ERROR = struct.Struct(">Ii")
-_OK = _ERROR.pack(0, 0)
+#: The error block of a reply of success.
+OK = _ERROR.pack(0, 0)
 # How far from the end of a damaged reply an error block is looked for.
 _TAIL = 64 * 2**10
 
@@ -102,7 +103,7 @@ def encode_reply(layout: Layout, values: Values) -> bytes:
     Raises:
         ValueError: ``values`` do not fit the return values of the command.
     """
-    body = layout.reply.encode(values) + _OK
+    body = layout.reply.encode(values) + OK
     return Header(layout.name, len(body), respond=False).encode() + body
 
 
@@ -159,4 +160,4 @@ def _block_in_tail(body: bytes) -> tuple[int, str] | None:
         if block := _block_at(body, offset):
             return block
         offset += 1
-    return (0, "") if body.endswith(_OK) else None
+    return (0, "") if body.endswith(OK) else None

@@ -16,11 +16,13 @@ from drivers.actions import (
     Wait,
 )
 from drivers.clock import ScaledClock
+from drivers.emergency import Emergency
 from drivers.errors import ApproachFailed, ContactLost, InstrumentError, OutcomeUnknown
 from drivers.microscope import Capability, MicroscopeState
 from drivers.nanonis.bias import WorkingPoint
 from drivers.nanonis.coarse import approach, coarse_move
 from drivers.nanonis.codes import Switch
+from drivers.nanonis.emergency import emergency_frames
 from drivers.nanonis.logger import TraceRecorder
 from drivers.nanonis.options import LOGGER_OFFSET, first_port, read_options
 from drivers.nanonis.rig import Rig
@@ -114,6 +116,14 @@ class NanonisMicroscope:
             InstrumentError: the tip did not get there.
         """
         await self._rig.z.withdraw()
+
+    async def emergency(self) -> Emergency:
+        """How to withdraw the tip without this driver; changes nothing.
+
+        Raises:
+            InstrumentError: the controller does not tell its z range.
+        """
+        return await emergency_frames(self._rig.session, self._rig.z)
 
     async def close(self) -> None:
         """Put back what the operator had set, and disconnect.

@@ -56,11 +56,15 @@ class ZControl:
         # Off, on hold or after a SafeTip event: only the height tells how far the sample is.
         if z_m is None:
             (z_m,) = await self._session.signals(Z)
-        range_m = (await self._session.read("Piezo.RangeGet"))["z_m"]
+        return Feedback.WITHDRAWN if z_m >= await self.withdrawn_from() else Feedback.HELD
+
+    async def withdrawn_from(self) -> float:
+        """Height from which on a tip counts as withdrawn, by the z range and its limits (m)."""
+        range_m: float = (await self._session.read("Piezo.RangeGet"))["z_m"]
         top_m = range_m / 2
         if (await self._session.read("ZCtrl.LimitsEnabledGet"))["status"] is Switch.ON:
             top_m = min(top_m, (await self._session.read("ZCtrl.LimitsGet"))["high_m"])
-        return Feedback.WITHDRAWN if z_m >= top_m - _END_FRACTION * range_m else Feedback.HELD
+        return top_m - _END_FRACTION * range_m
 
     async def within_reach(self) -> Feedback:
         """What the controller does with a tip that is near the sample: ON or HELD.

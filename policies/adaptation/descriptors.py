@@ -3,8 +3,8 @@
 A network that has to find these out from a few hundred labels takes long and knows less. Every line
 is described for itself and beside the line before; how these figures are spread over the scan, and
 how much they differ between the lines above and below a place, tells of noise and of changes of the
-tip. The spectrum of the picture tells of lattices. Neither needs a scale, and none takes the offset
-out of the lines, for the offset shows a change of the tip.
+tip. The spectrum of the picture tells of lattices. All is told of the whole relief and of the local
+one, for a change of the tip shows in the offsets of the lines and in how sharp the lattice is.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Pillow
 
 from drivers.scan import Image
+from policies.adaptation.relief import POINTS, levelled, overall_and_local
 from policies.adaptation.seams import seams
 
-#: Points per line, at most; a scan with more is shrunk.
-POINTS = 192
 #: Bounds of the bands of the spectrum along a line, in periods per line.
 BANDS = (1, 3, 6, 10, 16, 26, 42, 68, POINTS // 2 + 1)
 #: Bounds of the rings of the spectrum of the picture, in periods per point.
@@ -30,8 +28,6 @@ REACHES = (4, 12, 32)
 PERCENTILES = (0.5, 2, 10, 25, 75, 90, 98, 99.5)
 #: Shifts of a picture against itself from which its likeness counts (points).
 LAGS = (4, 8, 16, 24)
-#: Heights farther out than this many spreads count as this far.
-FARTHEST = 8.0
 FAINT = 1e-3
 
 Doubles = NDArray[np.float64]
@@ -51,41 +47,21 @@ def describe(lines: Image) -> NDArray[np.float32]:
     """
     if len(lines) < 2:
         raise ValueError("the scan holds too little: fewer than two complete lines")
-    z = _scaled(_shrunk(lines))
+    flat = levelled(lines)
+    found = [number for view in overall_and_local(flat) for number in _of_view(view)]
+    return np.array([*found, np.log(len(flat))], np.float32)
+
+
+def _of_view(z: Doubles) -> Iterator[float]:
     each = _of_lines(z)
-    found = [
-        *each.mean(axis=0), *each.std(axis=0), *each.min(axis=0), *each.max(axis=0),
-        *np.percentile(each, 5, axis=0), *np.percentile(each, 95, axis=0),
-    ]  # fmt: skip
+    yield from (*each.mean(axis=0), *each.std(axis=0), *each.min(axis=0), *each.max(axis=0))
+    yield from np.percentile(each, (5, 95), axis=0).ravel()
     for reach in REACHES:
-        found += _changes(each, reach)
-    found += [*seams(z), *_of_spectrum(z), *_of_likeness(z)]
-    found += [(z**3).mean(), np.log10((z**4).mean() + FAINT), *np.percentile(z, PERCENTILES)]
-    return np.array([*found, np.log(len(z))], np.float32)
-
-
-def _shrunk(lines: Image) -> Doubles:
-    """Lines of at most ``POINTS`` points; without a fixed unit, as small numbers may be metres."""
-    z = lines.astype(np.float64)
-    size = float(np.abs(z - z.mean()).max())
-    if size == 0:
-        raise ValueError("the scan holds no relief: all its heights are the same")
-    z = np.asarray((z - z.mean()) / size)
-    factor = POINTS / z.shape[1]
-    if factor >= 1:
-        return z
-    picture = Pillow.fromarray(z.astype(np.float32))
-    small = picture.resize((POINTS, max(round(len(z) * factor), 2)))
-    return np.asarray(small, np.float64)
-
-
-def _scaled(z: Doubles) -> Doubles:
-    """Heights without the mean tilt, in their own spread."""
-    x = np.arange(z.shape[1]) - (z.shape[1] - 1) / 2
-    flat = z - (z.mean(axis=0) @ x / (x @ x)) * x
-    low, high = np.percentile(flat, (5, 95))
-    flat = (flat - np.median(flat)) / max((high - low) / 2, 1e-6)
-    return np.asarray(np.clip(flat, -FARTHEST, FARTHEST))
+        yield from _changes(each, reach)
+    yield from (*seams(z), *_of_spectrum(z), *_of_likeness(z))
+    square = z * z
+    yield from ((square * z).mean(), np.log10((square * square).mean() + FAINT))
+    yield from np.percentile(z, PERCENTILES)
 
 
 def _of_lines(z: Doubles) -> Doubles:
@@ -105,7 +81,7 @@ def _of_lines(z: Doubles) -> Doubles:
     rest = np.abs(step - jump[:, None])
     alike = (line * before).mean(axis=1) / (spread * (before.std(axis=1) + FAINT))
     found = [
-        np.log10(spread), (line**3).mean(axis=1) / spread**3, *bands, alike,
+        np.log10(spread), (line * line * line).mean(axis=1) / spread**3, *bands, alike,
         _log(np.abs(jump)), _log(rest.mean(axis=1)), _log(np.median(rest, axis=1)),
         _log(np.percentile(rest, 98, axis=1)), _log(np.abs(np.diff(z, axis=1)).mean(axis=1)),
         np.median(z, axis=1),

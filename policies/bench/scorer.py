@@ -40,7 +40,7 @@ def run(options: BenchOptions) -> Report:
     scorer, data = Scorer.load(), options.data
     amount = QUICK if options.quick else FULL
     parts: dict[str, Callable[[], list[Row]]] = {
-        "simulated": lambda: simulated.rows(scorer, amount.chunks),
+        "simulated": lambda: simulated.rows(scorer, amount.chunks, options.plot),
         "H:Si(100)": lambda: _hsi(scorer, data, amount, options),
         "other surfaces": lambda: surfaces.rows(scorer, data),
         "speed": lambda: speed.rows(scorer, amount.timed),
@@ -67,5 +67,5 @@ def _hsi(scorer: Scorer, data: Path, amount: _Amount, options: BenchOptions) -> 
     )
     found = hsi.judge(pictures, lambda done, text: progress(0.25 + 0.75 * done, text))
     if options.plot is not None:
-        failures.draw(options.plot, pictures, found)
+        failures.draw_real(options.plot, pictures, found)
     return real_rows.rows(pictures, found)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from drivers.benchmark import Row, judged
+from drivers import benchmark
+from drivers.benchmark import Row
+from policies.bench import failures
 from policies.bench.figures import calibration_error
-from policies.report import TipState
 from policies.scorer import Scorer
-from policies.scorer.outputs import OUTPUTS
-from policies.training.examine import CHANGED, auc
-from policies.training.fit import BATCH, BLIND_ROWS, as_tensors, line_outputs, picture_outputs
+from policies.scorer.outputs import NAMES, OUTPUTS, STATES
+from policies.training.examine import CHANGED, auc, judged
+from policies.training.fit import BLIND_ROWS
 from policies.training.scans import Examples, generate
 
 #: Far from the seeds that anybody trains with.
@@ -24,10 +27,12 @@ MACRO, CALIBRATION, DELAY, FALSE = ">= 0.97", "<= 0.05", "<= 4", "<= 1"
 Found = NDArray[np.float32]
 
 
-def rows(scorer: Scorer, chunks: int) -> list[Row]:
-    """Figures of ``chunks`` chunks of scans."""
+def rows(scorer: Scorer, chunks: int, plot: Path | None) -> list[Row]:
+    """Figures of ``chunks`` chunks of scans; draws what is judged wrongly into ``plot``."""
     examples = Examples.joined(list(generate(SEED, range(chunks), workers=1)))
     pictures, lines = _probabilities(scorer, examples)
+    if plot is not None:
+        failures.draw_simulated(plot, examples, pictures)
     labels = examples.labels[:, :OUTPUTS] > 0.5
     note = f"{len(labels)} scans"
     error = np.mean([calibration_error(p, y) for p, y in zip(pictures.T, labels.T, strict=True)])
@@ -35,10 +40,10 @@ def rows(scorer: Scorer, chunks: int) -> list[Row]:
         _macro(pictures, labels, note),
         *(
             Row(f"{ON}AUC, {name}", auc(pictures[:, k], labels[:, k]))
-            for k, name in enumerate(("good", *TipState))
+            for k, name in enumerate(NAMES)
             if labels[:, k].any()
         ),
-        judged(
+        benchmark.judged(
             f"{ON}expected calibration error, mean of good and states",
             float(error),
             "",
@@ -50,32 +55,29 @@ def rows(scorer: Scorer, chunks: int) -> list[Row]:
 
 
 def _probabilities(scorer: Scorer, examples: Examples) -> tuple[Found, Found]:
-    own, pictures, lines = scorer.manifest, [], []
-    with torch.inference_mode():
-        for start in range(0, len(examples.labels), BATCH):
-            batch = as_tensors(examples.part(slice(start, start + BATCH)), torch.device("cpu"))
-            logits = picture_outputs(scorer.network, batch)[:, :OUTPUTS]
-            pictures.append(torch.sigmoid(logits / own.temperature))
-            read = line_outputs(scorer.network, batch)
-            lines.append(torch.sigmoid(read / own.line_temperature))
-    return torch.cat(pictures).numpy(), torch.cat(lines).numpy()
+    pictures, lines = judged(scorer.network, examples)
+    own = scorer.manifest
+    after = torch.sigmoid(lines / own.line_temperature)
+    return torch.sigmoid(pictures / own.temperature).numpy(), after.numpy()
 
 
 def _macro(pictures: Found, labels: NDArray[np.bool_], note: str) -> Row:
     """Mean AUC over the states; every scan has a world of its own, so scans are drawn again."""
 
     def measured(pick: NDArray[np.intp]) -> float:
-        states = range(1, OUTPUTS)
-        return float(np.mean([auc(pictures[pick, k], labels[pick, k]) for k in states]))
+        columns = zip(pictures[pick, STATES].T, labels[pick, STATES].T, strict=True)
+        return float(np.mean([auc(found, true) for found, true in columns]))
 
     rng, count = np.random.default_rng(0), len(labels)
     picks = [rng.integers(count, size=count) for _ in range(RESAMPLES)]
-    both = [pick for pick in picks if (np.ptp(labels[pick, 1:].astype(int), axis=0) > 0).all()]
+    both = [pick for pick in picks if (np.ptp(labels[pick, STATES].astype(int), axis=0) > 0).all()]
     draws = [measured(pick) for pick in both]
     low, high = (float(end) for end in np.percentile(draws, (2.5, 97.5)))
     value = measured(np.arange(count))
     name = f"{ON}macro AUC over states"
-    return judged(name, value, "", MACRO, (low, high), f"95 %: {low:.3f} to {high:.3f}; {note}")
+    return benchmark.judged(
+        name, value, "", MACRO, (low, high), f"95 %: {low:.3f} to {high:.3f}; {note}"
+    )
 
 
 def _alarms(alarm: float, changed: Found, row_labels: NDArray[np.float16]) -> list[Row]:
@@ -95,10 +97,12 @@ def _alarms(alarm: float, changed: Found, row_labels: NDArray[np.float16]) -> li
     false = float(alarmed[steady].any(axis=1).mean() * 100)
     title = f"{ON}rows from a change of the tip to the alarm, median"
     note = f"{len(delays)} changes, {missed:.0%} without an alarm; a row is one line, or two"
-    heard = judged(title, median, "rows", DELAY, note=note)
+    heard = benchmark.judged(title, median, "rows", DELAY, note=note)
     if np.isinf(median):
         heard = Row(title, None, "rows", DELAY, False, note)
     return [
         heard,
-        judged(f"{ON}false alarms", false, "per 100 scans", FALSE, note=f"{steady.sum()} scans"),
+        benchmark.judged(
+            f"{ON}false alarms", false, "per 100 scans", FALSE, note=f"{steady.sum()} scans"
+        ),
     ]

@@ -38,7 +38,7 @@ def _called_bad(scorer: Scorer, tile: Tile) -> bool:
     A scan that cannot be judged, or is unlike the training data, is not called bad.
     """
     report = scorer.judge(scan_of(tile))
-    return report.familiar and report.quality < scorer.manifest.stop
+    return report.familiar and report.quality < scorer.manifest.bad
 
 
 def scan_of(tile: Tile) -> Scan:

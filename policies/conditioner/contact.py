@@ -24,7 +24,7 @@ SAMPLES = 8
 RANGE = 5.0
 #: Without a line, a current far above tunnelling at 20 mV counts as contact.
 CONTACT_A = 0.5e-9
-#: Change of the tip's length above drift and noise that counts as contact without a trace.
+#: Change of the tip's length above drift and noise.
 CHANGED_M = 30e-12
 
 
@@ -36,14 +36,18 @@ def contact_depth_m(dip: Indentation, outcome: Outcome) -> float | None:
     """
     trace = outcome.trace
     if trace is None or not trace.current_a.size:
-        jumped = outcome.z_jump_m is not None and abs(outcome.z_jump_m) > CHANGED_M
-        return dip.depth_m if jumped else None
+        return dip.depth_m if apex_changed(outcome) else None
     depth, current = _way_down(trace)
     extrapolated = _extrapolated_m(depth, current, QUANTUM_S * abs(dip.contact_bias_v))
     if extrapolated is not None:
         return extrapolated
     met = np.flatnonzero(current > max(CONTACT_A, 10 * dip.at.setpoint_a))
     return float(depth[met[0]]) if met.size else None
+
+
+def apex_changed(outcome: Outcome) -> bool:
+    """Whether an action changed the length of the tip by more than drift and noise do."""
+    return outcome.z_jump_m is not None and abs(outcome.z_jump_m) > CHANGED_M
 
 
 def _way_down(trace: Trace) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

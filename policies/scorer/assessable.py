@@ -10,6 +10,8 @@ from policies.scorer.units import UNIT_M
 
 #: Complete lines without which nothing can be told.
 FEWEST_LINES = 6
+#: Pixels per line without which a line shows nothing.
+FEWEST_PIXELS = 16
 #: Share of the pixels at one end of the range from which a scan counts as clipped.
 CLIPPED_SHARE = 0.2
 #: Reliefs that a topograph in metres can have.
@@ -23,6 +25,9 @@ STRAY_SHARE = 2e-3
 
 def why_not(scan: Scan) -> str | None:
     """Why a scan cannot be judged at all, in one clause; None if it can."""
+    pixels = scan.forward.shape[1]
+    if pixels < FEWEST_PIXELS:
+        return f"its lines have {pixels} pixels, at least {FEWEST_PIXELS} are needed"
     lines = complete_lines(scan)
     if len(lines) < FEWEST_LINES:
         return f"it has {len(lines)} complete lines, at least {FEWEST_LINES} are needed"

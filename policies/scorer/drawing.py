@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from drivers.formats.atomic import write_atomically
 from drivers.sample_map import level
 from drivers.scan import Image, Scan
-from policies.report import TipReport, TipState
+from policies.report import TipReport
 from policies.scorer.explaining import Explanation
 
 GOOD = "#2e7d4f"
@@ -91,8 +91,8 @@ def _picture(axes: Axes, scan: Scan, z: Image, title: str, colours: str = "YlOrB
 
 
 def _bars(axes: Axes, report: TipReport) -> None:
-    names = ["good", *(state.value for state in TipState)]
-    values = [report.quality, *(report.states[state] for state in TipState)]
+    values = [report.quality, *report.states.values(), *report.image.values()]
+    names = ["good", *(state.value for state in (*report.states, *report.image))]
     colours = [GOOD] + [BAD if value >= 0.5 else NEUTRAL for value in values[1:]]
     if report.not_assessable or not report.familiar:
         colours = [NEUTRAL] * len(values)

@@ -13,8 +13,8 @@ from torch.nn.functional import interpolate
 from drivers.scan import Image, Scan, ScanLine
 from policies.report import TipReport, TipState
 from policies.scorer.lines import Setting
-from policies.scorer.picture_network import PictureNetwork
-from policies.scorer.preprocess import ScorerInput, prepare, squared
+from policies.scorer.outputs import NAMES
+from policies.scorer.preprocess import prepare, squared
 from policies.scorer.scorer import Scorer
 
 #: Deviation of the blur that turns single pixels into places, in points of the picture.
@@ -42,21 +42,25 @@ def explain(scorer: Scorer, scan: Scan, report: TipReport) -> Explanation:
 
     The map is the product of input and gradient (Shrikumar, Greenside and Kundaje, ICML 2017),
     summed over the pictures and blurred: how much less of the trouble there would be without what
-    is seen at a pixel. The protrusions, which the network sees apart, are not in it.
+    is seen at a pixel. The protrusions and the lines, which the network sees apart, are not in it.
 
     Raises:
         ValueError: the scan holds no data.
     """
     shown = None if report.quality >= 0.5 else report.worst
-    output = 0 if shown is None else 1 + list(TipState).index(shown)
-    heat = _heat(scorer.network.picture, prepare(scan), output)
+    output = 0 if shown is None else NAMES.index(shown)
+    heat = _heat(scorer, scan, output)
     return Explanation(shown, _on_scan(heat, scan), _changed_line(scorer, scan))
 
 
-def _heat(network: PictureNetwork, one: ScorerInput, output: int) -> NDArray[np.float32]:
+def _heat(scorer: Scorer, scan: Scan, output: int) -> NDArray[np.float32]:
+    network, one = scorer.network, prepare(scan)
     pictures = torch.from_numpy(one.pictures)[None].requires_grad_()
     rest = (torch.from_numpy(array)[None] for array in (one.protrusion, one.numbers))
-    (gradient,) = torch.autograd.grad(network(pictures, *rest)[0, output], pictures)
+    # What the lines say stays as it is: they are not what the map is about.
+    read = scorer.features(scan).lines.clone()[None]
+    logits, _ = network.judged(network.picture(pictures, *rest), read)
+    (gradient,) = torch.autograd.grad(logits[0, :, output].mean(), pictures)
     # The mask, the last of the pictures, says what was scanned and not what was seen.
     parts = (gradient * pictures.detach())[0, :-1].sum(dim=0).abs().numpy()
     heat: NDArray[np.float32] = ndimage.gaussian_filter(parts, BLUR_POINTS)

@@ -22,6 +22,8 @@ LINE_NOISE = (1, 3)
 FAMILIAR_SHARE = 0.99
 #: Shrinkage of the covariance towards its mean variance.
 SHRINKAGE = 1e-3
+#: Scans of a surface from which their spread can be told.
+FEWEST = 20
 FAINT = 1e-6
 #: Names of the tensors among the weights.
 NAMES = ("familiar.mean", "familiar.precision")
@@ -104,8 +106,9 @@ class Familiarity:
             familiar: shape (n, statistics).
             surfaces: number of the surface of each, shape (n,).
         """
-        numbers = sorted(set(surfaces.tolist()))
-        groups = [familiar[surfaces == number].double() for number in numbers]
+        every = [familiar[surfaces == number].double() for number in sorted(set(surfaces.tolist()))]
+        # What is rare spreads over no Gaussian of its own; where all is rare, all is one.
+        groups = [group for group in every if len(group) >= FEWEST] or [familiar.double()]
         means = [group.mean(dim=0) for group in groups]
         precisions = [_precision(group) for group in groups]
         raw = cls(torch.stack(means).float(), torch.stack(precisions).float())

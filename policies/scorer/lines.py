@@ -10,9 +10,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from drivers.scan import Image, Scan
+from policies.scorer.resampling import shares
 from policies.scorer.units import UNIT_M, USUAL_PITCH_M
 
 POINTS = 96
@@ -70,6 +72,12 @@ class Rows:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def padded(self, count: int) -> Rows:
+        """The same with rows of zeros behind, ``count`` in all."""
+        behind = count - len(self)
+        pictures = np.pad(self.pictures, ((0, 0), (0, behind), (0, 0)))
+        return Rows(pictures, np.pad(self.numbers, ((0, behind), (0, 0))))
+
 
 class LineReader:
     """Turns lines into rows, in the order in which they are scanned.
@@ -79,7 +87,7 @@ class LineReader:
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
-        self._resample = _resampling(setting.pixels)
+        self._resample = shares(setting.pixels, POINTS)
         self._pending = np.empty((0, 2, POINTS))
         self._before: NDArray[np.float64] | None = None
         self._sum = np.zeros(POINTS)
@@ -89,7 +97,8 @@ class LineReader:
     def read(self, forward: Image, backward: Image | None) -> Rows:
         """Read complete lines, shape (lines, pixels); what is left of a row waits for more."""
         ways = np.stack([forward, forward if backward is None else backward], axis=1)
-        lines = np.concatenate([self._pending, ways.astype(np.float64) @ self._resample])
+        fewer = torch.from_numpy(ways).double() @ self._resample
+        lines = np.concatenate([self._pending, fewer.numpy()])
         together = self._setting.lines_per_row
         whole = len(lines) - len(lines) % together
         self._pending = lines[whole:]
@@ -134,13 +143,3 @@ def read_rows(scan: Scan) -> Rows:
 
 
 _X = np.arange(POINTS) - (POINTS - 1) / 2
-
-
-def _resampling(pixels: int) -> NDArray[np.float64]:
-    """Weights with which pixels make up points of equal width; shape (pixels, POINTS)."""
-    ends = np.linspace(0, pixels, POINTS + 1)
-    left, right = ends[:-1], ends[1:]
-    at = np.arange(pixels)[:, None]
-    overlap = np.minimum(at + 1, right) - np.maximum(at, left)
-    weights: NDArray[np.float64] = np.clip(overlap, 0, None) * (POINTS / pixels)
-    return weights

@@ -1,56 +1,47 @@
-"""The convolutional network that scores a scan as a whole."""
+"""The convolutional network that looks at a scan as a whole."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from policies.scorer.outputs import MEASURES, OUTPUTS
 from policies.scorer.preprocess import CHANNELS, NUMBERS
 from policies.scorer.protrusion import PATCHES, POINTS
 
+WIDTH = 32
+#: Numbers that come out of the protrusions, and all that come out.
+OF_PROTRUSION = 128
+SEEN = 6 * WIDTH + OF_PROTRUSION + NUMBERS
+
 
 class PictureNetwork(nn.Module):
-    """Strided convolutions over the whole picture and over the mean protrusion, two dense layers.
+    """Strided convolutions over the whole picture and over the mean protrusion.
 
     Pictures have shape (batch, CHANNELS, SIDE, SIDE), protrusions (batch, PATCHES, POINTS, POINTS),
-    numbers (batch, NUMBERS). What comes out has shape (batch, OUTPUTS + MEASURES): logits, then the
-    measures as the training scales them.
+    numbers (batch, NUMBERS). What comes out has shape (batch, SEEN).
     """
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            _block(CHANNELS, width, 5, 2),
-            _block(width, 2 * width, 3, 2),
-            _block(2 * width, 3 * width, 3, 2),
-            _block(3 * width, 3 * width, 3, 1),
+            _block(CHANNELS, WIDTH, 5, 2),
+            _block(WIDTH, 2 * WIDTH, 3, 2),
+            _block(2 * WIDTH, 3 * WIDTH, 3, 2),
+            _block(3 * WIDTH, 3 * WIDTH, 3, 1),
         )
         self.protrusion = nn.Sequential(
-            _block(PATCHES, width, 5, 2),
-            _block(width, 2 * width, 3, 1),
-            _block(2 * width, 2 * width, 3, 2),
+            _block(PATCHES, WIDTH, 5, 2),
+            _block(WIDTH, 2 * WIDTH, 3, 1),
+            _block(2 * WIDTH, 2 * WIDTH, 3, 2),
             nn.Flatten(),
-            nn.Linear(2 * width * (POINTS // 4) ** 2, 128),
+            nn.Linear(2 * WIDTH * (POINTS // 4) ** 2, OF_PROTRUSION),
             nn.ReLU(),
-        )
-        self.head = nn.Sequential(
-            nn.Linear(6 * width + 128 + NUMBERS, 128),
-            nn.ReLU(),
-            nn.Linear(128, OUTPUTS + MEASURES),
         )
 
     def forward(
         self, pictures: torch.Tensor, protrusions: torch.Tensor, numbers: torch.Tensor
     ) -> torch.Tensor:
-        """Logits and measures, shape (batch, OUTPUTS + MEASURES)."""
-        found: torch.Tensor = self.head(self.seen(pictures, protrusions, numbers))
-        return found
-
-    def seen(
-        self, pictures: torch.Tensor, protrusions: torch.Tensor, numbers: torch.Tensor
-    ) -> torch.Tensor:
-        """What the head judges by, shape (batch, features)."""
+        """What is seen, shape (batch, SEEN)."""
         maps = self.features(pictures)
         mask = nn.functional.adaptive_avg_pool2d(pictures[:, -1:], maps.shape[-2:])
         scanned = mask.sum(dim=(2, 3)).clamp(min=1e-3)

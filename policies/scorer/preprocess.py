@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
-from drivers.sample_map import level, middle, without_tilt
+from drivers.sample_map import aligned, level, middle, without_tilt
 from drivers.scan import Image, Scan
 from policies.scorer.protrusion import mean_protrusion
+from policies.scorer.resampling import shares
 from policies.scorer.units import UNIT_M, USUAL_PITCH_M
 
 SIDE = 96
@@ -61,7 +61,8 @@ def prepare(scan: Scan) -> ScorerInput:
         raise ValueError("the scan holds no data: not one complete line")
     forward = scan.forward[order][done]
     backward = forward if scan.backward is None else np.nan_to_num(scan.backward[order][done])
-    planed, levelled = _remove_plane(forward), level(forward)
+    straight = without_tilt(forward)
+    planed, levelled = _without_tilt_down(straight), aligned(straight)
     spread = _spread(levelled)
     if spread == 0:
         raise ValueError("the scan holds no relief: all its heights are the same")
@@ -99,10 +100,9 @@ def _pitch_m(scan: Scan) -> tuple[float, float]:
     return scan.frame.height_m / lines, scan.frame.width_m / pixels
 
 
-def _remove_plane(z: Image) -> Image:
-    """Remove the tilt along both axes; jumps between lines stay."""
-    flat = without_tilt(z)
-    return without_tilt(flat.T).T if len(z) > 1 else flat
+def _without_tilt_down(straight: Image) -> Image:
+    """Remove the tilt across the lines as well; jumps between lines stay."""
+    return without_tilt(straight.T).T if len(straight) > 1 else straight
 
 
 def _spread(z: Image) -> float:
@@ -120,9 +120,8 @@ def _compressed(z: Image, unit: float) -> Image:
 def _shrink(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
     if pictures.shape[1:] == (SIDE, SIDE):
         return pictures
-    batch = torch.from_numpy(pictures)[None]
-    shrunk = functional.interpolate(batch, size=(SIDE, SIDE), mode="area")
-    return shrunk[0].numpy()
+    down, across = (shares(size, SIDE).float() for size in pictures.shape[1:])
+    return (down.T @ torch.from_numpy(pictures) @ across).numpy()
 
 
 def _numbers(scan: Scan, spread: float, protrusions: int) -> NDArray[np.float32]:

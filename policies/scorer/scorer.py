@@ -10,14 +10,14 @@ import torch
 
 from drivers.errors import FileError
 from drivers.scan import Scan
-from policies.report import TipReport, TipState
+from policies.report import TipReport
 from policies.scorer.assessable import complete_lines, is_featureless, why_not
 from policies.scorer.coarse import coarse
 from policies.scorer.familiarity import Familiarity, statistics
+from policies.scorer.inputs import Inputs, as_inputs
 from policies.scorer.lines import Setting, read_rows
-from policies.scorer.network import ScorerNetwork
-from policies.scorer.outputs import OUTPUTS
-from policies.scorer.preprocess import ScorerInput, prepare
+from policies.scorer.network import ScorerNetwork, summary
+from policies.scorer.preprocess import prepare
 from policies.scorer.stream import LineStream, Thresholds
 from policies.scorer.weights import SHIPPED, Manifest, read_weights
 
@@ -27,9 +27,9 @@ class Features:
     """What the networks make of a scan before they judge it.
 
     Attributes:
-        picture: features of the whole picture, shape (n,).
-        lines: the memory after the last row, its mean and its largest, shape (3 * MEMORY,).
-        logits: the judgement of the picture, shape (OUTPUTS,).
+        picture: what is seen in the whole picture, shape (SEEN,).
+        lines: what is left of reading it line by line, shape (3 * MEMORY,).
+        logits: the judgement, shape (OUTPUTS,).
     """
 
     picture: torch.Tensor
@@ -71,37 +71,22 @@ class Scorer:
         """Judge several scans at once."""
         scans = [coarse(scan) for scan in scans]
         troubles = [why_not(scan) for scan in scans]
-        seen = [
-            prepare(scan) if why is None else None
+        fit = [scan for scan, why in zip(scans, troubles, strict=True) if why is None]
+        judged = iter(self._judged(fit) if fit else [])
+        return [
+            next(judged) if why is None else TipReport.unassessable(why, len(complete_lines(scan)))
             for scan, why in zip(scans, troubles, strict=True)
         ]
-        fit = [one for one in seen if one is not None]
-        judged = iter(self.report(fit) if fit else [])
-        reports = []
-        for scan, one, why in zip(scans, seen, troubles, strict=True):
-            if one is not None:
-                reports.append(replace(next(judged), featureless=is_featureless(one, scan)))
-            else:
-                reports.append(TipReport.unassessable(str(why), len(complete_lines(scan))))
-        return reports
 
     def features(self, scan: Scan) -> Features:
         """What the networks judge a scan by, for heads of other surfaces.
 
         Raises:
-            ValueError: the scan holds too few lines, or no relief.
+            ValueError: the scan holds no complete line, or no relief.
         """
-        one, rows = prepare(scan), read_rows(scan)
-        if not len(rows):
-            raise ValueError("the scan holds too little: fewer lines than are read together")
         with torch.inference_mode():
-            inputs = (one.pictures, one.protrusion, one.numbers)
-            picture = self.network.picture.seen(*(torch.from_numpy(a)[None] for a in inputs))
-            found = self.network.picture.head(picture)[0, :OUTPUTS]
-            read, numbers = torch.from_numpy(rows.pictures), torch.from_numpy(rows.numbers)
-            states = self.network.lines.states(read[None], numbers[None])[0]
-        lines = torch.cat([states[-1], states.mean(dim=0), states.amax(dim=0)])
-        return Features(picture[0], lines, found)
+            seen, read, logits = self._found(as_inputs([prepare(scan)], [read_rows(scan)]))
+        return Features(seen[0], read[0], logits.mean(dim=1)[0])
 
     def stream(self, setting: Setting) -> LineStream:
         """Judge a scan while it runs; give it every line as it arrives."""
@@ -109,16 +94,30 @@ class Scorer:
         thresholds = Thresholds(own.line_temperature, own.alarm, own.stop)
         return LineStream(self.network.lines, thresholds, setting)
 
-    def report(self, inputs: Sequence[ScorerInput]) -> list[TipReport]:
-        """Judge scans that are prepared already."""
-        pictures = torch.stack([torch.from_numpy(one.pictures) for one in inputs])
-        protrusions = torch.stack([torch.from_numpy(one.protrusion) for one in inputs])
-        numbers = torch.stack([torch.from_numpy(one.numbers) for one in inputs])
+    def _judged(self, scans: Sequence[Scan]) -> list[TipReport]:
+        prepared, rows = [prepare(scan) for scan in scans], [read_rows(scan) for scan in scans]
+        inputs = as_inputs(prepared, rows)
         with torch.inference_mode():
-            logits = self.network.picture(pictures, protrusions, numbers)[:, :OUTPUTS]
-            rows = torch.sigmoid(logits / self.manifest.temperature).tolist()
-            novelties = self._familiarity.novelty(statistics(pictures)).tolist()
+            logits = self._found(inputs)[2] / self.manifest.temperature
+            found = torch.sigmoid(logits.mean(dim=1)).tolist()
+            spreads = torch.sigmoid(logits[:, :, 0]).std(dim=1).tolist()
+            novelties = self._familiarity.novelty(statistics(inputs.pictures)).tolist()
         return [
-            TipReport(row[0], dict(zip(TipState, row[1:], strict=True)), one.lines, novelty)
-            for row, one, novelty in zip(rows, inputs, novelties, strict=True)
+            replace(
+                TipReport.of_outputs(numbers, one.lines),
+                novelty=novelty,
+                uncertainty=spread,
+                featureless=is_featureless(one, scan),
+            )
+            for numbers, novelty, spread, one, scan in zip(
+                found, novelties, spreads, prepared, scans, strict=True
+            )
         ]
+
+    def _found(self, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What is seen, what is read, and the logits of every head."""
+        network = self.network
+        seen = network.picture(inputs.pictures, inputs.protrusions, inputs.numbers)
+        states = network.lines.states(inputs.rows, inputs.row_numbers)
+        read = summary(states, inputs.counts)
+        return seen, read, network.judged(seen, read)[0]

@@ -71,9 +71,9 @@ class LineStream:
         return self._report
 
     def _judge(self, found: list[float]) -> None:
-        states = dict(zip(TipState, found[1:], strict=True))
-        self._report = TipReport(found[0], states, self._lines)
-        if self.changed_line is None and states[TipState.CHANGED] >= self._thresholds.alarm:
+        self._report = TipReport.of_outputs(found, self._lines)
+        changed = self._report.states[TipState.CHANGED]
+        if self.changed_line is None and changed >= self._thresholds.alarm:
             self.changed_line = self._lines - self._together
 
     def stop_early(self) -> bool:

@@ -45,7 +45,8 @@ class Manifest(Hashed):
         temperature: calibration; the logits of a whole scan are divided by it.
         line_temperature: the same for the logits after every row.
         alarm: probability of a change of the tip from which an alarm is raised.
-        stop: probability of a good tip below which a scan is hopeless.
+        stop: probability of a good tip below which a running scan is hopeless.
+        bad: probability of a good tip below which a whole scan is called bad.
         metrics: held-out figures of the training run.
     """
 
@@ -57,6 +58,7 @@ class Manifest(Hashed):
     line_temperature: float
     alarm: float
     stop: float
+    bad: float
     metrics: dict[str, float]
 
 

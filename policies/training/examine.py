@@ -13,16 +13,18 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from policies.report import TipState
 from policies.scorer.familiarity import Familiarity, statistics
 from policies.scorer.network import ScorerNetwork
-from policies.scorer.outputs import OUTPUTS
+from policies.scorer.outputs import NAMES, OUTPUTS
 from policies.scorer.stream import EARLIEST_ROW
-from policies.training.fit import BATCH, BLIND_ROWS, as_tensors, line_outputs, picture_outputs
+from policies.training.fit import BATCH, BLIND_ROWS, as_tensors, outputs
 from policies.training.scans import Examples
 
-CHANGED = 1 + list(TipState).index(TipState.CHANGED)
+CHANGED = NAMES.index(TipState.CHANGED)
 #: Share of the scans without a change in which the lines may raise an alarm all the same.
-FALSE_ALARMS = 0.005
+FALSE_ALARMS = 0.007
 #: Share of the scans with a good tip that may be stopped early.
 STOPPED_GOOD = 0.01
+#: Share of the whole scans with a good tip that may be called bad.
+CALLED_BAD = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Examined:
         line_temperature: of those after every row.
         alarm: probability of a change from which an alarm is raised.
         stop: probability of a good tip below which a scan is hopeless.
+        bad: probability of a good tip below which a whole scan is called bad.
         metrics: figures by name.
         familiarity: what familiar scans are like.
     """
@@ -42,13 +45,14 @@ class Examined:
     line_temperature: float
     alarm: float
     stop: float
+    bad: float
     metrics: dict[str, float]
     familiarity: Familiarity
 
 
 def examine(network: ScorerNetwork, test: Examples) -> Examined:
     """Calibrate ``network`` on held-out examples and measure it on them."""
-    pictures, lines = _logits(network, test)
+    pictures, lines = judged(network, test)
     labels = torch.from_numpy(test.labels[:, :OUTPUTS])
     rows = torch.from_numpy(test.row_labels).float()
     temperature = _temperature(pictures, labels)
@@ -61,7 +65,9 @@ def examine(network: ScorerNetwork, test: Examples) -> Examined:
     alarm = float(torch.quantile(steady.amax(dim=1), 1 - FALSE_ALARMS))
     good = after[:, :, 0].masked_fill(~read[:, :, 0], 1.0)[:, EARLIEST_ROW:]
     stop = float(torch.quantile(good.amin(dim=1)[labels[:, 0] > 0.5], STOPPED_GOOD))
-    metrics = _metrics(torch.sigmoid(pictures / temperature).numpy(), labels.numpy())
+    found = torch.sigmoid(pictures / temperature)
+    bad = float(torch.quantile(found[labels[:, 0] > 0.5, 0], CALLED_BAD))
+    metrics = _metrics(found.numpy(), labels.numpy())
     last = (read[:, :, 0].sum(dim=1) + BLIND_ROWS - 1).clamp(max=after.shape[1] - 1)
     final = after[torch.arange(len(after)), last]
     metrics |= {
@@ -70,16 +76,18 @@ def examine(network: ScorerNetwork, test: Examples) -> Examined:
     known = Familiarity.of(
         statistics(torch.from_numpy(test.pictures).float()), torch.from_numpy(test.surfaces)
     )
-    return Examined(temperature, line_temperature, alarm, stop, metrics, known)
+    return Examined(temperature, line_temperature, alarm, stop, bad, metrics, known)
 
 
-def _logits(network: ScorerNetwork, examples: Examples) -> tuple[torch.Tensor, torch.Tensor]:
+def judged(network: ScorerNetwork, examples: Examples) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits of whole scans, shape (n, OUTPUTS), and after every row, (n, MOST_ROWS, OUTPUTS)."""
     device, pictures, lines = next(network.parameters()).device, [], []
     with torch.inference_mode():
         for start in range(0, len(examples.labels), BATCH):
             batch = as_tensors(examples.part(slice(start, start + BATCH)), device)
-            pictures.append(picture_outputs(network, batch)[:, :OUTPUTS].cpu())
-            lines.append(line_outputs(network, batch).cpu())
+            logits, _, after = outputs(network, batch)
+            pictures.append(logits.mean(dim=1).cpu())
+            lines.append(after.cpu())
     return torch.cat(pictures), torch.cat(lines)
 
 
@@ -91,9 +99,8 @@ def _temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
 
 
 def _metrics(probabilities: NDArray[np.float32], labels: NDArray[np.float32]) -> dict[str, float]:
-    names = ["good", *(state.value for state in TipState)]
     metrics = {"share_good": round(float(labels[:, 0].mean()), 4)}
-    for column, name in enumerate(names):
+    for column, name in enumerate(NAMES):
         positive = labels[:, column] > 0.5
         if positive.any() and not positive.all():
             metrics[f"auc_{name}"] = round(auc(probabilities[:, column], positive), 4)

@@ -11,21 +11,21 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
-from policies.scorer.network import ScorerNetwork
-from policies.scorer.outputs import OUTPUTS
+from policies.scorer.network import ScorerNetwork, summary
+from policies.scorer.outputs import HEADS, OUTPUTS
 from policies.training.checkpoint import Checkpoint
 from policies.training.scans import Examples
 
 BATCH = 64
-PASSES = 4
-#: Passes in which the lines are read as well: they take as long as the pictures, and learn faster.
-LINE_PASSES = 1
+PASSES = 2
 #: Chunks of data between checkpoints: about a minute on one core.
 CHECKPOINT_CHUNKS = 10
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-3
 #: Weight of each output: a repair ends on "good", and "double" is what is hardest to see.
-WEIGHTS = (3.0, 2.0, 1.0, 1.0, 1.0, 1.0)
+WEIGHTS = (3.0, 2.0, 1.0, 1.0, 1.0, 1.5, 0.5, 0.5, 0.5)
+#: Share of the scans that each head is taught.
+TAUGHT = 0.5
 #: Rows at the beginning of a scan from which nothing can be told yet.
 BLIND_ROWS = 2
 
@@ -58,38 +58,44 @@ class Fit:
         rng = np.random.default_rng([self._seed, self.done])
         self._optimiser.param_groups[0]["lr"] = _learning_rate(self.done / self._chunks)
         loss = 0.0
-        for index in range(PASSES):
+        # The same heads learn from the same scans in every pass.
+        chosen = rng.uniform(size=(len(chunk.labels), HEADS)) < TAUGHT
+        for _ in range(PASSES):
             for part in _batches(len(chunk.labels), rng):
                 batch = as_tensors(chunk.part(part), self.device)
                 # A mirrored scan is a scan of the mirrored surface with the mirrored tip.
-                loss = self._step(_mirrored(batch) if rng.uniform() < 0.5 else batch, index)
+                batch = _mirrored(batch) if rng.uniform() < 0.5 else batch
+                loss = self._step(batch, torch.from_numpy(chosen[part]).to(self.device))
         self.done += 1
         if self.done % CHECKPOINT_CHUNKS == 0:
             self._keep.write(self.network, self._optimiser, self.done, self.elapsed_s)
         return loss
 
-    def _step(self, batch: Batch, index: int) -> float:
+    def _step(self, batch: Batch, chosen: torch.Tensor) -> float:
         device = self.device.type
         with torch.autocast(device, torch.bfloat16, enabled=_half_is_fast(self.device)):
-            loss = self._picture_loss(batch)
-            if index < LINE_PASSES:
-                loss = loss + self._line_loss(batch)
+            logits, measures, lines = outputs(self.network, batch)
+        loss = self._picture_loss(logits.float(), measures.float(), batch["labels"], chosen)
+        loss = loss + self._line_loss(lines.float(), batch["row_labels"])
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
         self._optimiser.step()
         return loss.item()
 
-    def _picture_loss(self, batch: Batch) -> torch.Tensor:
-        found = picture_outputs(self.network, batch).float()
-        labels = batch["labels"]
-        classes = binary_cross_entropy_with_logits(
-            found[:, :OUTPUTS], labels[:, :OUTPUTS], self._weights
-        )
-        return classes + mse_loss(found[:, OUTPUTS:], labels[:, OUTPUTS:])
+    def _picture_loss(
+        self,
+        logits: torch.Tensor,
+        measures: torch.Tensor,
+        labels: torch.Tensor,
+        chosen: torch.Tensor,
+    ) -> torch.Tensor:
+        classes = labels[:, None, :OUTPUTS].expand_as(logits)
+        losses = binary_cross_entropy_with_logits(logits, classes, self._weights, reduction="none")
+        taught = (losses.mean(dim=2) * chosen).sum() / chosen.sum().clamp(min=1)
+        return taught + mse_loss(measures, labels[:, OUTPUTS:])
 
-    def _line_loss(self, batch: Batch) -> torch.Tensor:
-        found = line_outputs(self.network, batch)[:, BLIND_ROWS:].float()
-        labels = batch["row_labels"][:, BLIND_ROWS:]
+    def _line_loss(self, found: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        found, labels = found[:, BLIND_ROWS:], labels[:, BLIND_ROWS:]
         read = labels.isfinite()
         losses = binary_cross_entropy_with_logits(
             found, labels.nan_to_num(), self._weights, reduction="none"
@@ -97,19 +103,24 @@ class Fit:
         return (losses * read).sum() / read.sum().clamp(min=1)
 
 
-def picture_outputs(network: ScorerNetwork, batch: Batch) -> torch.Tensor:
-    """Logits and measures of whole scans, shape (n, OUTPUTS + MEASURES)."""
+def outputs(
+    network: ScorerNetwork, batch: Batch
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Everything that the networks say.
+
+    Returns:
+        Logits of whole scans, shape (n, HEADS, OUTPUTS), their measures, shape (n, MEASURES), and
+        logits after every row, shape (n, MOST_ROWS, OUTPUTS).
+    """
     # Convolutions are a tenth faster on this layout.
-    pictures = batch["pictures"].contiguous(memory_format=torch.channels_last)
-    found: torch.Tensor = network.picture(pictures, batch["protrusions"], batch["numbers"])
-    return found
-
-
-def line_outputs(network: ScorerNetwork, batch: Batch) -> torch.Tensor:
-    """Logits after every row, shape (n, MOST_ROWS, OUTPUTS)."""
-    rows = batch["rows"].contiguous(memory_format=torch.channels_last)
-    found: torch.Tensor = network.lines(rows, batch["row_numbers"])
-    return found
+    pictures, rows = (
+        batch[name].contiguous(memory_format=torch.channels_last) for name in ("pictures", "rows")
+    )
+    seen = network.picture(pictures, batch["protrusions"], batch["numbers"])
+    states = network.lines.states(rows, batch["row_numbers"])
+    counts = batch["row_labels"][:, :, 0].isfinite().sum(dim=1)
+    logits, measures = network.judged(seen, summary(states, counts))
+    return logits, measures, network.lines.head(states)
 
 
 def as_tensors(examples: Examples, device: torch.device) -> Batch:

@@ -13,22 +13,25 @@ LOG_SHARE = 0.05
 
 
 @contextmanager
-def reporting(what: str, total: int, done: int) -> Iterator[Callable[[int, str], None]]:
+def reporting(
+    what: str, total: int, done: int, unit: str = "scans"
+) -> Iterator[Callable[[int, str], None]]:
     """Report on ``what`` on standard error.
 
     Args:
         what: name of the work.
-        total: scans in all.
-        done: scans that were done before.
+        total: how much there is in all.
+        done: how much was done before.
+        unit: what is counted.
 
     Yields:
-        To be called with the scans that were just done and a remark.
+        To be called with how many more are done and a remark.
     """
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total} scans"),
+        TextColumn("{task.completed}/{task.total} " + unit),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
@@ -41,6 +44,6 @@ def reporting(what: str, total: int, done: int) -> Iterator[Callable[[int, str],
             progress.update(bar, completed=done, description=f"{what}, {remark}")
             if not console.is_terminal and done - logged >= LOG_SHARE * total:
                 logged = done
-                console.print(f"{what}: {done}/{total} scans, {remark}")
+                console.print(f"{what}: {done}/{total} {unit}, {remark}")
 
         yield report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -13,12 +14,13 @@ from multiprocessing import get_context
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.scan import Scan, ScanLine
-from policies.report import TipState
+from drivers.scan import Scan, ScanSettings
+from policies.report import ImageState, TipState
 from policies.scorer.lines import MOST_ROWS, Rows, Setting, read_rows
+from policies.scorer.outputs import OUTPUTS
 from policies.scorer.preprocess import ScorerInput, prepare
 from policies.training.settings import Choice, choices
-from sim.dataset.photograph import photograph
+from sim.dataset.photograph import WRAPPED_SHARE, photograph, wrapped_around
 from sim.tips.blocks import Good
 from sim.tips.tip import Tip
 from sim.world import World
@@ -27,6 +29,9 @@ CHUNK = 512
 #: Shares of the scans that end early, have no backward picture, or no frame and scale.
 PARTIAL, ONE_WAY, UNKNOWN = 0.25, 0.05, 0.05
 FEWEST_LINES = 8
+#: Noise from which a picture is noisy, damping of the loop below which it rings, and share of a
+#: line by which it may be late.
+NOISY_M, UNDAMPED, LATE_SHARE = 8e-12, 0.02, 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,8 @@ class Examples:
         pictures: shape (n, CHANNELS, SIDE, SIDE), half precision to save memory.
         numbers: shape (n, NUMBERS).
         protrusions: shape (n, PATCHES, POINTS, POINTS).
-        labels: good, then one column per ``TipState``, 0 or 1; then radius and gap, each as a
-            number of order one; shape (n, OUTPUTS + MEASURES).
+        labels: one column for each of ``NAMES``, 0 or 1; then radius and gap, each as a number of
+            order one; shape (n, OUTPUTS + MEASURES).
         rows: what is read line by line, zeros behind the last row; half precision, shape
             (n, lines.CHANNELS, MOST_ROWS, lines.POINTS).
         row_numbers: shape (n, MOST_ROWS, lines.NUMBERS).
@@ -69,12 +74,21 @@ class Examples:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """A scan, the tip before and after it, and the line from which on the tip was another."""
+    """A scan and what is true of it.
+
+    Attributes:
+        scan: the scan.
+        before: the tip before it.
+        after: the tip after it.
+        changed_line: line, counted in time, from which on the tip was another, or None.
+        image: what is wrong with the picture, in the order of ``ImageState``.
+    """
 
     scan: Scan
     before: Tip
     after: Tip
     changed_line: int | None
+    image: tuple[bool, ...]
 
 
 def generate(seed: int, chunks: range, workers: int) -> Iterator[Examples]:
@@ -86,6 +100,8 @@ def generate(seed: int, chunks: range, workers: int) -> Iterator[Examples]:
         workers: processes that render.
     """
     jobs = ((seed, index, CHUNK) for index in chunks)
+    # Each process has its core: more threads of the linear algebra would wait for each other.
+    os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1"))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         # A few chunks ahead and no more: they would fill the memory faster than they are used.
         ahead = deque(pool.submit(_chunk, job) for job in islice(jobs, 2 * workers))
@@ -116,29 +132,31 @@ def _take(rng: np.random.Generator, choice: Choice) -> _Taken:
     """Scan a random frame, often only its first lines."""
     world = World(choice.preset, int(rng.integers(2**31)), choice.tip)
     settings = choice.settings(rng, world.range_m[0])
-    before, changed = world.tip, None
+    before, image = world.tip, _image_states(world, settings)
     wanted = settings.lines
     if rng.uniform() < PARTIAL:
         wanted = int(rng.integers(FEWEST_LINES, settings.lines))
-    lines: list[ScanLine] = []
-    for line in world.lines(settings):
-        lines.append(line)
-        if changed is None and _is_another(before, world.tip):
-            changed = line.index
-        if len(lines) == wanted:
-            break
-    return _Taken(Scan.from_lines(settings, lines), before, world.tip, changed)
+    scan = world.scan(settings, wanted)
+    return _Taken(scan, before, world.tip, next(iter(world.changed_lines), None), image)
 
 
-def _is_another(before: Tip, after: Tip) -> bool:
-    return not after.same_apex(before) or after.stable is not before.stable
+def _image_states(world: World, settings: ScanSettings) -> tuple[bool, ...]:
+    loop = world.loop
+    states = {
+        ImageState.NOISY: world.noise_m >= NOISY_M,
+        ImageState.RINGING: loop is not None and loop.damping < UNDAMPED,
+        ImageState.LAGGING: loop is not None and loop.lag_s > LATE_SHARE * settings.forward_s,
+    }
+    return tuple(states[state] for state in ImageState)
 
 
 def _as_known(rng: np.random.Generator, scan: Scan, choice: Choice) -> Scan:
     """The scan as somebody may have it: one way only, without a scale, or as a picture."""
     if rng.uniform() < choice.photographed:
-        order = slice(None, None, -1 if scan.direction == "up" else 1)
-        grey = photograph(scan.forward[order]).astype(np.float32)
+        heights = scan.forward[:: -1 if scan.direction == "up" else 1]
+        if rng.uniform() < WRAPPED_SHARE:
+            heights = wrapped_around(rng, heights)
+        grey = photograph(heights).astype(np.float32)
         return Scan(forward=grey, scale_known=False)
     if rng.uniform() < ONE_WAY:
         scan = replace(scan, backward=None)
@@ -148,23 +166,17 @@ def _as_known(rng: np.random.Generator, scan: Scan, choice: Choice) -> Scan:
 
 
 def _prepared(seen: ScorerInput, rows: Rows, scan: Scan, taken: _Taken, choice: Choice) -> Examples:
-    pictures, numbers = _padded(rows)
+    padded = rows.padded(MOST_ROWS)
     return Examples(
         seen.pictures[None].astype(np.float16),
         seen.protrusion[None].astype(np.float16),
         seen.numbers[None],
         _labels(taken, choice.preset.good)[None],
-        pictures[None],
-        numbers[None],
+        padded.pictures[None].astype(np.float16),
+        padded.numbers[None],
         _row_labels(taken, choice.preset.good, len(rows), _lines_per_row(scan, taken))[None],
         np.array([choice.surface], np.int64),
     )
-
-
-def _padded(rows: Rows) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    behind = MOST_ROWS - len(rows)
-    pictures = np.pad(rows.pictures, ((0, 0), (0, behind), (0, 0)))
-    return pictures.astype(np.float16), np.pad(rows.numbers, ((0, behind), (0, 0)))
 
 
 def _lines_per_row(scan: Scan, taken: _Taken) -> float:
@@ -173,7 +185,10 @@ def _lines_per_row(scan: Scan, taken: _Taken) -> float:
     return Setting.of(scan).lines_per_row * max(shrunk, 1.0)
 
 
-def _classes(tip: Tip, good: Good, *, is_good: bool, changed: bool) -> list[bool]:
+def _classes(
+    tip: Tip, good: Good, image: tuple[bool, ...], *, is_good: bool, changed: bool
+) -> list[bool]:
+    """What is true, in the order of ``NAMES``."""
     states = {
         TipState.DOUBLE: tip.gap_nm <= good.min_gap_nm,
         TipState.BLUNT: tip.radius_nm >= good.max_radius_nm,
@@ -181,7 +196,7 @@ def _classes(tip: Tip, good: Good, *, is_good: bool, changed: bool) -> list[bool
         TipState.CONTAMINATED: not tip.clean,
         TipState.CHANGED: changed,
     }
-    return [is_good, *(states[state] for state in TipState)]
+    return [is_good, *(states[state] for state in TipState), *image]
 
 
 def _labels(taken: _Taken, good: Good) -> NDArray[np.float32]:
@@ -191,16 +206,17 @@ def _labels(taken: _Taken, good: Good) -> NDArray[np.float32]:
     radius = math.log(tip.radius_nm / good.max_radius_nm)
     gap = min(tip.gap_nm / good.min_gap_nm, 3.0)
     return np.array(
-        [*_classes(tip, good, is_good=is_good, changed=changed), radius, gap], np.float32
+        [*_classes(tip, good, taken.image, is_good=is_good, changed=changed), radius, gap],
+        np.float32,
     )
 
 
 def _row_labels(taken: _Taken, good: Good, rows: int, lines_per_row: float) -> NDArray[np.float16]:
-    labels = np.full((MOST_ROWS, 1 + len(TipState)), np.nan, np.float16)
+    labels = np.full((MOST_ROWS, OUTPUTS), np.nan, np.float16)
     first_good = taken.before.is_good(good)
-    labels[:rows] = _classes(taken.before, good, is_good=first_good, changed=False)
+    labels[:rows] = _classes(taken.before, good, taken.image, is_good=first_good, changed=False)
     if taken.changed_line is not None:
         both = first_good and taken.after.is_good(good)
         row = int(taken.changed_line / lines_per_row)
-        labels[row:rows] = _classes(taken.after, good, is_good=both, changed=True)
+        labels[row:rows] = _classes(taken.after, good, taken.image, is_good=both, changed=True)
     return labels

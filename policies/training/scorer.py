@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 from pathlib import Path
 
 import torch
 
-from drivers.errors import FileError
 from policies.scorer.weights import Manifest, write_weights
 from policies.training.checkpoint import Checkpoint
 from policies.training.examine import examine
@@ -17,6 +15,7 @@ from policies.training.fit import Fit
 from policies.training.reporting import reporting
 from policies.training.scans import CHUNK, Examples, generate
 from policies.training.settings import SURFACES
+from policies.training.writable import check_writable
 from sim.presets.preset import load_preset
 
 HELD_OUT = 6000
@@ -36,7 +35,7 @@ def train(seed: int, scans: int, out: Path) -> Manifest:
     Raises:
         FileError: the weights could not be written there; found out before the training.
     """
-    _check_writable(out.parent)
+    check_writable(out.parent)
     held, taught = math.ceil(min(HELD_OUT, scans / 10) / CHUNK), math.ceil(scans / CHUNK)
     # Training and rendering share the cores: more threads would only wait for each other.
     torch.set_num_threads(1)
@@ -64,17 +63,9 @@ def train(seed: int, scans: int, out: Path) -> Manifest:
             "line_temperature": found.line_temperature,
             "alarm": found.alarm,
             "stop": found.stop,
+            "bad": found.bad,
             "metrics": {**found.metrics, "training_s": round(fit.elapsed_s, 1)},
         },
     )
     checkpoint.remove()
     return manifest
-
-
-def _check_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise FileError(f"cannot write weights to {folder}: {error.strerror}") from None

@@ -18,6 +18,9 @@ from drivers.scan import Image
 SIDE = 192
 #: Measured: real pictures encoded again have the size of their files at this quality.
 QUALITY = 95
+#: Share of the real pictures of H:Si(100) in which heights beyond one end of the range went on at
+#: the other, 0.03 to 0.09; and that range, against which a relief is flat.
+WRAPPED_SHARE, WRAP_M = 0.06, 20e-9
 
 Photo = NDArray[np.uint8]
 
@@ -45,6 +48,13 @@ def decode(content: bytes) -> Photo:
     """The grey values of a compressed picture."""
     with Pillow.open(BytesIO(content)) as picture:
         return np.asarray(picture.convert("L"))
+
+
+def wrapped_around(rng: np.random.Generator, heights: Image) -> Image:
+    """``heights`` of which those above some height went on at the lower end of the range."""
+    # Mostly little is beyond.
+    end = np.nanquantile(heights, rng.beta(1.2, 0.4))
+    return np.where(heights > end, heights - np.float32(WRAP_M), heights)
 
 
 def flattened(heights: Image) -> Image:

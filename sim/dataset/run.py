@@ -139,7 +139,7 @@ def _carry_out(errand: _Errand, missing: Sequence[int], workers: int) -> Iterato
         yield from map(errand, chunks)
         return
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker) as pool:
         try:
             # A few chunks ahead and no more, so that an interruption loses little.
             with _sheltered_from_interrupts():
@@ -168,7 +168,7 @@ def _sheltered_from_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
     """Leave Ctrl-C to the parent, and do not outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()

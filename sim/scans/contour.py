@@ -99,7 +99,7 @@ def _view(preset: Preset, tip: Tip, bias_v: float, pixel_nm: float) -> View:
     if not tip.termination.is_dirt:
         return View(*plain, 0.0, pixel_nm)
     strong = tip.termination is Termination.STRONG
-    return View(*plain, law.strong_halo if strong else law.weak_halo, pixel_nm)
+    return View(*plain, law.strong_halo if strong else law.weak_halo, pixel_nm, dirty=True)
 
 
 def _seen(tip: Tip, box: Box) -> Box:

@@ -83,6 +83,17 @@ class SwingingLoop:
         """Whether small errors die away."""
         return bool(np.linalg.eigvals(self.matrix(True)).real.max() < 0)
 
+    @property
+    def damping(self) -> float:
+        """Damping ratio of its least damped oscillation, negative if that grows."""
+        modes = np.linalg.eigvals(self.matrix(True))
+        return float((-modes.real / np.abs(modes)).min())
+
+    @property
+    def lag_s(self) -> float:
+        """By how much the height is late on an even slope (s)."""
+        return self.time_constant_s / self.gain
+
     def step(self, dt_s: float, closed: bool = True) -> Doubles:
         """Exact step of (error, integral, height, speed, delayed output), shape (5, 7).
 

@@ -56,6 +56,12 @@ class NoiseLevels:
             Events(Jump(jumps, rng), rng) for jumps in (law.jumps, law.glitches) if jumps
         ]
 
+    @property
+    def rms_nm(self) -> float:
+        """Deviation of the heights in a picture that is always there: no jumps, no rattling."""
+        hum = math.sqrt(float((self.tones[:, 1] ** 2).sum()) / 2)
+        return math.hypot(self._pixel, self._line, self._slow, hum)
+
     def mains_s(self, time_s: Doubles) -> Doubles:
         """Time by a clock that runs on the mains."""
         wander, period = self._mains

@@ -139,11 +139,13 @@ class Periodic(Block):
 
     Heights are those an infinitely sharp tip would show. The tip's radius blurs them by
     ``apex_share`` of what it does to a mound: the last atom resolves more than the curvature of
-    the apex. Whatever differs from the bare terrace by ``cover_nm`` hides half of the lattice.
+    the apex. An adsorbate there is wider and looser than an atom; then ``dirty_apex_share`` counts.
+    Whatever differs from the bare terrace by ``cover_nm`` hides half of the lattice.
     ``turn_deg`` is the angle between the first lattice vector and the direction across the steps.
     """
 
     apex_share: Probability
+    dirty_apex_share: Probability
     cover_nm: Height
     turn_deg: Angles
 

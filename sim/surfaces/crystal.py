@@ -167,7 +167,9 @@ class Crystal:
         if key != self._table[0]:
             heights = view.lattice_gain * self._cell.heights(view.bias_v)
             across = self._wave_numbers()
-            variance = self._numbers.apex_share * view.radius_nm / view.decay_per_nm
+            law = self._numbers
+            share = law.dirty_apex_share if view.dirty else law.apex_share
+            variance = share * view.radius_nm / view.decay_per_nm
             if variance:
                 # What a radius blurs is the exponential of the height, as for the terraces.
                 seen = _filtered(
@@ -175,8 +177,8 @@ class Crystal:
                 )
                 heights = np.log(seen) / view.decay_per_nm
             # Points too far apart for the lattice would show another one.
-            share = across * max(view.pixel_nm, spacing) / (2 * math.pi)
-            heights = _filtered(heights, np.clip((STOP - share) / (STOP - PASS), 0.0, 1.0))
+            periods = across * max(view.pixel_nm, spacing) / (2 * math.pi)
+            heights = _filtered(heights, np.clip((STOP - periods) / (STOP - PASS), 0.0, 1.0))
             heights -= heights.mean()
             self._table = key, np.pad(heights, (0, 1), mode="wrap").astype(np.float32)
         return self._table[1]

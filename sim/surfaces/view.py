@@ -19,6 +19,7 @@ class View:
             into mounds.
         molecule_halo: moat around molecules, besides ``halo``.
         lattice_gain: how much higher a lattice comes out than with metal.
+        dirty: whether an adsorbate images in place of the last atom of metal.
     """
 
     bias_v: float
@@ -29,6 +30,7 @@ class View:
     molecule_factor: float = 1.0
     molecule_halo: float = 0.0
     lattice_gain: float = 1.0
+    dirty: bool = False
 
 
 #: An infinitely sharp tip at next to no bias; without a radius the decay does not matter.

@@ -12,7 +12,7 @@ from agent.journal import Journal
 from agent.repair import repair
 from agent.result import Progress, RepairResult
 from drivers.envelope import Limits
-from policies.episode import Policy
+from policies.proposal import Policy
 from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer
 
 Start = Callable[..., Awaitable[RepairResult]]

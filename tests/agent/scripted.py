@@ -17,7 +17,8 @@ from drivers.microscope import Capability, Feedback, MicroscopeState
 from drivers.outcome import Outcome, Trace
 from drivers.registry import Address
 from drivers.scan import Scan, ScanLine, ScanSettings
-from policies.episode import History, Proposal
+from policies.history import History
+from policies.proposal import GiveUp, Proposal
 from policies.report import TipReport, TipState
 from policies.scorer.lines import Setting
 from policies.scorer.weights import Manifest
@@ -142,7 +143,7 @@ class ScriptedScorer:
 
     manifest = Manifest(
         command="none", seed=0, data="none", presets={}, temperature=1, line_temperature=1,
-        alarm=0.9, stop=0.02, sha256="", metrics={},
+        alarm=0.9, stop=0.02, bad=0.1, sha256="", metrics={},
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -185,4 +186,4 @@ class Always:
         self.action = action
 
     def propose(self, history: History) -> Proposal:
-        return Proposal(self.action, "always the same")
+        return Proposal(self.action or GiveUp(), "always the same")

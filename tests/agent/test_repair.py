@@ -14,7 +14,8 @@ from drivers.actions import Approach, CoarseMove, Indentation, MoveTo, Pulse, Wa
 from drivers.errors import UserError
 from drivers.outcome import Trace
 from drivers.scan import Frame
-from policies.episode import Act, Declare, Look, RepairPlan, Step, next_step
+from policies.episode import Act, Declare, Look, Step, next_step
+from policies.plan import RepairPlan
 from tests.agent.conftest import Start
 from tests.agent.scripted import AT, DIP, Always, ScriptedMicroscope, ScriptedScorer
 

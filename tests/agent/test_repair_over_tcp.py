@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Config, RepairSettings
+from agent.config import Config, GuardianSettings, RepairSettings
+from agent.guardian.statefile import read_report
+from agent.guardian.states import State
 from agent.installation import own_version
 from agent.journal import Journal, history
 from agent.loop import run
@@ -21,7 +23,11 @@ def test_a_repair_over_tcp_acts_and_is_journaled(tmp_path: Path):
     settings = RepairSettings(pixels=16, lines=24, max_actions=2, stop_early=False)
     truth = tmp_path / "truth.json"
     with served("--seed", "1", "--time-scale", "100", "--truth", str(truth)) as port:
-        config = Config(repair=settings).overridden(
+        # How fast this machine is, is not the question here.
+        guardian = GuardianSettings(
+            state=str(tmp_path / "guardian.json"), unattended=True, lost_after_s=5.0
+        )
+        config = Config(repair=settings, guardian=guardian).overridden(
             uri=f"nanonis://{HOST}:{port}", directory=tmp_path
         )
         # The scripted scorer takes heights in metres for qualities: to it every tip is bad.
@@ -32,3 +38,5 @@ def test_a_repair_over_tcp_acts_and_is_journaled(tmp_path: Path):
     with Journal.open(Path(result.journal)) as journal:
         assert len(history(journal)) == 5
         assert journal.pending() is None
+        assert journal.about()["guardian"].startswith("guardian armed")
+    assert read_report(tmp_path / "guardian.json").state is State.DISARMED

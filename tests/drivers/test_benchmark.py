@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from drivers import bench, benchmark
-from drivers.benchmark import Machine, Report, Row, judged
+from drivers.benchmark import Grid, Machine, Report, Row, judged
 from drivers.errors import UserError
 
 
@@ -69,7 +69,11 @@ def test_json_holds_everything():
         "target": "< 2",
         "holds": True,
         "note": "",
+        "interval": None,
     }
+    assert json.loads(Report("toy", [judged("x", 1, "", "< 3", (0, 2))]).to_json())["rows"][0][
+        "interval"
+    ] == [0, 2]
 
 
 def test_the_table_tells_yes_no_and_cannot_tell():
@@ -87,6 +91,18 @@ def test_the_table_tells_yes_no_and_cannot_tell():
     assert "NO" in lines["second"]
     assert "cannot tell" in lines["third"]
     assert "none" in lines["fourth"]
+
+
+def test_people_read_grids_where_there_are_any():
+    grid = Grid("alike", ("name", "speed"), [("first", "1"), ("second", "22")])
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(*Report("toy", [Row("only for machines", 1.0)], grids=[grid]).tables())
+    told = captured.get()
+    assert "alike" in told
+    assert "second" in told
+    assert "only for machines" not in told
+    assert [table.title for table in Report("toy", []).tables()] == ["toy"]
 
 
 def test_an_unknown_bench_names_the_known(monkeypatch: pytest.MonkeyPatch):
@@ -120,6 +136,6 @@ def test_a_missing_peer_leaves_a_note_and_our_figures():
 
 
 def test_the_free_ports_are_free():
-    first = bench._free_port()
+    first = bench.free_port()
     for offset in bench.PORT_OFFSETS:
         socket.create_server((bench.HOST, first + offset)).close()

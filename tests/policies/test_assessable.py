@@ -28,6 +28,8 @@ def clipped() -> np.ndarray:
         (np.full((64, 64), np.nan, np.float32), "0 complete lines"),
         (np.full((64, 64), np.inf, np.float32), "0 complete lines"),
         (noise(1), "1 complete lines"),
+        (np.empty((64, 0), np.float32), "0 pixels"),
+        (noise(64, 1), "1 pixels"),
         (np.full((64, 64), 3e-9, np.float32), "no relief"),
         (clipped(), "clipped"),
         (noise() * 1e9, "metres"),

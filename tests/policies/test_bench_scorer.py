@@ -88,7 +88,7 @@ def test_all_rows_come_with_targets_and_pictures(
     assert rows["H:Si(100), raters' own ceiling: AUC, blurry"].value == 1
     agreed = rows["H:Si(100), adapted on other sessions: AUC, blurry where raters agree"]
     assert agreed.value == rows["H:Si(100), adapted on other sessions: AUC, blurry"].value
-    assert (tmp_path / "plot" / "scorer_failures.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "plot" / "scorer_failures_real.png").read_bytes().startswith(b"\x89PNG")
     assert shares == sorted(shares)
 
 
@@ -115,12 +115,14 @@ def test_simulated_rows_of_a_scorer_that_knows_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scans, "CHUNK", 150)
-    rows = {row.name: row for row in simulated.rows(untaught_scorer(tmp_path), 1)}
+    rows = {row.name: row for row in simulated.rows(untaught_scorer(tmp_path), 1, tmp_path)}
     macro = rows["simulated, macro AUC over states"]
     assert macro.value is not None
     assert 0.2 < macro.value < 0.8
     assert macro.holds is False
     assert rows["simulated, false alarms"].value is not None
+    sheet = tmp_path / "scorer_failures_simulated.png"
+    assert sheet.read_bytes().startswith(b"\x89PNG")
 
 
 def test_trees_learn_what_no_line_divides() -> None:

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers import CoarseMove, Frame, Indentation, Outcome, Pulse, TunnellingPoint
-from drivers.actions import Action
+from drivers import CoarseMove, Frame, Indentation, Limits, Outcome, Pulse, TunnellingPoint
 from drivers.sample_map import Site, spoiled_diameter_m
-from policies.episode import (
-    Act,
-    Acted,
-    Declare,
-    Event,
-    History,
-    Look,
-    Looked,
-    Proposal,
-    RepairPlan,
-    combined_quality,
-    next_step,
-    sample_map,
-)
+from policies.acceptance import OneImage
+from policies.combining import combine
+from policies.conditioner.rules import mast, scanbot
+from policies.conditioner.rules.uniform import UniformRandom
+from policies.episode import Act, Declare, Look, next_step
+from policies.history import Acted, Event, History, Looked, area_left, sample_map
+from policies.plan import RepairPlan
+from policies.proposal import Choice, DeclareGood, GiveUp, Proposal
 from policies.report import TipReport, TipState
 
 AT = TunnellingPoint(bias_v=0.5, setpoint_a=50e-12)
 RANGE = (800e-9, 800e-9)
-PLAN = RepairPlan(confirm_spots=3, confirm_quality=0.75, max_actions=5, max_hours=1.0)
+PLAN = RepairPlan(
+    confirm_spots=3, doubt_quality=0.5, confirm_quality=0.75, max_actions=5, max_hours=1.0
+)
 DIP = Indentation(at=AT, depth_m=1e-9, lift_m=3e-9)
 
 
@@ -40,7 +35,7 @@ def report(quality: float) -> TipReport:
 class Fixed:
     """A policy that always wants the same."""
 
-    action: Action | None = DIP
+    action: Choice = DIP
     asked: list[int] = field(default_factory=list)
 
     def propose(self, history: History) -> Proposal:
@@ -107,10 +102,16 @@ def test_a_tip_that_stays_in_doubt_is_acted_on() -> None:
     assert first == PLAN.most_spots
 
 
-@given(qualities=st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_looks_together_lie_between_the_worst_and_the_best(qualities: list[float]) -> None:
-    together = combined_quality(qualities)
-    assert min(qualities) - 1e-3 - 1e-9 <= together <= max(qualities) + 1e-3 + 1e-9
+def test_a_look_that_shows_nothing_confirms_nothing() -> None:
+    bare = replace(report(0.95), featureless=True)
+    history: list[Event] = []
+    for turn, one in enumerate([bare, report(0.95), bare, report(0.95), report(0.95)]):
+        step = next_step(history, PLAN, Fixed(), RANGE)
+        assert isinstance(step, Look)
+        history.append(Looked(step.frame, one, None, 25.0 * turn))
+    end = next_step(history, PLAN, Fixed(), RANGE)
+    assert isinstance(end, Declare)
+    assert (end.outcome, end.confirmed_on) == ("good", 3)
 
 
 def test_gives_up_after_the_allowed_actions() -> None:
@@ -126,7 +127,7 @@ def test_gives_up_when_time_is_over() -> None:
 
 
 def test_gives_up_when_the_policy_does() -> None:
-    _, end = run([0.1], Fixed(action=None))
+    _, end = run([0.1], Fixed(action=GiveUp()))
     assert (end.outcome, end.reason) == ("gave_up", "because")
 
 
@@ -154,10 +155,10 @@ def test_only_a_first_glance_may_be_cut_short() -> None:
 @given(
     qualities=st.lists(st.floats(0, 1), min_size=1, max_size=30),
     clear_nm=st.sampled_from([0.0, 5.0, 7.0, 12.0]),
-    action=st.sampled_from([DIP, Pulse(at=AT, bias_v=4.0, width_s=0.2), None]),
+    action=st.sampled_from([DIP, Pulse(at=AT, bias_v=4.0, width_s=0.2), GiveUp(), DeclareGood()]),
 )
 def test_every_episode_ends_and_never_touches_a_spot_twice(
-    qualities: list[float], clear_nm: float, action: Action | None
+    qualities: list[float], clear_nm: float, action: Choice
 ) -> None:
     history, end = run(qualities, Fixed(action), clear_nm * 1e-9)
     for index, event in enumerate(history):
@@ -167,17 +168,17 @@ def test_every_episode_ends_and_never_touches_a_spot_twice(
     if end.outcome == "good":
         last = history[-end.confirmed_on :]
         assert end.confirmed_on >= PLAN.confirm_spots
-        qualities = [event.report.quality for event in last if isinstance(event, Looked)]
-        assert len(qualities) == end.confirmed_on
-        assert combined_quality(qualities) >= PLAN.confirm_quality
+        reports = [event.report for event in last if isinstance(event, Looked)]
+        assert len(reports) == end.confirmed_on
+        assert combine(reports).quality >= PLAN.confirm_quality
     assert next_step(history, PLAN, Fixed(action), RANGE) == end
 
 
 def test_a_coarse_move_opens_a_fresh_page() -> None:
     acted = Acted(DIP, 0.0, 0.0, Outcome(0.0, 1.0))
     moved = Acted(CoarseMove(x_steps=9, y_steps=0, retract_steps=20), 0, 0, Outcome(1.0, 2.0))
-    assert sample_map([acted], RANGE).touched_share() > 0
-    assert sample_map([acted, moved], RANGE).touched_share() == 0
+    assert area_left([acted], RANGE) < 1
+    assert area_left([acted, moved], RANGE) == 1
 
 
 def test_frames_keep_away_from_the_edge_of_the_range() -> None:
@@ -193,3 +194,92 @@ def test_frames_keep_away_from_the_edge_of_the_range() -> None:
         assert reach <= 0.95 * small[0] / 2 + 1e-12
         looks.append(carry_out(step, 0.1, 0.0, 0.0))
     assert looks
+
+
+def test_a_tip_held_for_good_against_the_looks_is_looked_at_again_and_then_given_up() -> None:
+    policy = Fixed(DeclareGood())
+    history, end = run([0.1], policy)
+    assert not any(isinstance(event, Acted) for event in history)
+    assert len(history) == PLAN.search_looks
+    assert (end.outcome, end.reason) == ("gave_up", "the tip was held for good but not confirmed")
+
+
+def test_a_tip_held_for_good_is_declared_once_the_looks_agree() -> None:
+    _, end = run([0.1, 0.999, 0.999, 0.999, 0.999], Fixed(DeclareGood()))
+    assert (end.outcome, end.confirmed_on) == ("good", 3)
+
+
+def look_at(quality: float, step: Look, imprint: object = None) -> Looked:
+    size = step.frame.width_m
+    site = Site(step.frame.x_m, step.frame.y_m, size)
+    return Looked(step.frame, report(quality), site, 0.0, 0.9, step.imprint, imprint)
+
+
+def test_a_published_acceptance_takes_one_whole_image() -> None:
+    acceptance = OneImage(0.7)
+    first = next_step([], PLAN, Fixed(), RANGE, acceptance)
+    assert isinstance(first, Look)
+    assert first.whole
+    good = next_step([look_at(0.71, first)], PLAN, Fixed(), RANGE, acceptance)
+    assert good == Declare("good", 1, "good on one look")
+    assert isinstance(next_step([look_at(0.69, first)], PLAN, Fixed(), RANGE, acceptance), Act)
+
+
+def test_an_image_that_cannot_be_judged_is_no_good_image() -> None:
+    blind = Looked(FRAME, TipReport.unassessable("it is blank", 9), None, 0.0)
+    step = next_step([blind], PLAN, Fixed(GiveUp()), RANGE, OneImage(0.5))
+    assert isinstance(step, Declare)
+    assert step.outcome == "gave_up"
+
+
+FRAME = Frame(x_m=0, y_m=0, width_m=24e-9, height_m=24e-9)
+
+
+@given(seed=st.integers(0, 99), turns=st.integers(1, 12), clear_nm=st.floats(3.0, 30.0))
+def test_what_is_done_always_fits_the_spot_and_the_envelope(
+    seed: int, turns: int, clear_nm: float
+) -> None:
+    limits = Limits().narrowed(max_pulse_v=5.0, max_depth_nm=2.0)
+    rule, history = UniformRandom(AT, limits, seed), []
+    for turn in range(turns):
+        step = next_step(history, PLAN, rule, RANGE)
+        assert step == next_step(list(history), PLAN, UniformRandom(AT, limits, seed), RANGE)
+        if isinstance(step, Declare):
+            break
+        if isinstance(step, Act):
+            assert spoiled_diameter_m(step.action) <= step.site.clear_m
+            match step.action:
+                case Pulse():
+                    assert abs(step.action.bias_v) <= limits.max_pulse_v
+                case Indentation():
+                    assert step.action.depth_m <= limits.max_depth_nm * 1e-9 + 1e-18
+        history.append(carry_out(step, 0.1, clear_nm * 1e-9, 25.0 * turn))
+
+
+def test_the_mark_of_a_test_dip_is_looked_at_where_it_was_made() -> None:
+    rule, acceptance = scanbot.ScanbotRule(AT, Limits(), 3), scanbot.RoundImprint()
+    history: list[Event] = []
+    kinds = []
+    for turn in range(6):
+        step = next_step(history, PLAN, rule, RANGE, acceptance)
+        kinds.append((type(step).__name__, getattr(step, "imprint", None)))
+        if isinstance(step, Look):
+            if step.imprint:
+                assert (step.frame.x_m, step.frame.y_m) == (history[-1].x_m, history[-1].y_m)
+                # Beside the mark there is room to act.
+                seen = look_at(0.99, step)
+                aside = Site(step.frame.x_m + 8e-9, step.frame.y_m + 8e-9, 12e-9)
+                history.append(Looked(seen.frame, seen.report, aside, 0.0, None, True))
+            else:
+                history.append(look_at(0.99, step))
+        else:
+            history.append(carry_out(step, 0.0, 0.0, float(turn)))
+    look, act, mark = ("Look", False), ("Act", None), ("Look", True)
+    assert kinds == [look, act, mark, act, look, act]
+
+
+def test_a_mark_too_near_to_the_edge_is_left_unseen() -> None:
+    at_edge = Acted(DIP, 0.47 * RANGE[0], 0.0, Outcome(0.0, 1.0))
+    step = next_step([at_edge], PLAN, Fixed(), RANGE, mast.RoundCluster())
+    assert isinstance(step, Look)
+    assert not step.imprint

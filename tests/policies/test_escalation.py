@@ -19,7 +19,8 @@ from drivers import (
 )
 from policies.conditioner import EscalationRule
 from policies.conditioner.rules.escalation import EscalationSettings
-from policies.episode import Acted, Event, Looked
+from policies.history import Acted, Event, Looked
+from policies.proposal import GiveUp
 from policies.report import TipReport, TipState
 
 AT = TunnellingPoint(bias_v=0.5, setpoint_a=50e-12)
@@ -62,7 +63,7 @@ def ladder(
     values = []
     for _ in range(turns):
         history.append(looked(trouble))
-        action = rule.propose(history).action
+        action = rule.propose(history).choice
         assert isinstance(action, Indentation | Pulse)
         check_action(action, STATE, limits or Limits())
         if isinstance(action, Indentation):
@@ -117,5 +118,5 @@ def test_gives_up_where_the_limits_leave_nothing(
     dip = Indentation(at=AT, depth_m=1e-9, lift_m=3e-9)
     history = [Acted(dip, 0.0, 0.0, traced(contact_nm)), looked(TipState.DOUBLE)]
     proposal = rule.propose(history)
-    assert proposal.action is None
+    assert isinstance(proposal.choice, GiveUp)
     assert "max_depth_nm" in proposal.reason

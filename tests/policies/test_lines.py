@@ -22,6 +22,7 @@ from policies.scorer.lines import (
     Setting,
     read_rows,
 )
+from policies.scorer.outputs import NAMES, OUTPUTS
 from policies.scorer.stream import EARLIEST_ROW, LineStream, Thresholds
 
 FRAME = Frame(x_m=0, y_m=0, width_m=24e-9, height_m=24e-9)
@@ -108,9 +109,9 @@ class Told(LineNetwork):
         self, rows: torch.Tensor, numbers: torch.Tensor, memory: Memory | None = None
     ) -> torch.Tensor:
         quality, change = self.left.pop(0)
-        found = torch.zeros(1, 1, 1 + len(TipState))
+        found = torch.zeros(1, 1, OUTPUTS)
         found[..., 0] = torch.logit(torch.tensor(quality))
-        found[..., 1 + list(TipState).index(TipState.CHANGED)] = torch.logit(torch.tensor(change))
+        found[..., NAMES.index(TipState.CHANGED)] = torch.logit(torch.tensor(change))
         return found
 
 

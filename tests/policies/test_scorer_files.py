@@ -24,6 +24,7 @@ DESCRIPTION: dict[str, object] = {
     "line_temperature": 1.2,
     "alarm": 0.9,
     "stop": 0.01,
+    "bad": 0.05,
     "metrics": {"auc": 0.9},
 }
 
@@ -82,6 +83,6 @@ def test_an_unknown_entry_in_the_manifest_is_refused(weights: Path) -> None:
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
-    write_weights(path, PictureNetwork(width=8).state_dict(), DESCRIPTION)
+    write_weights(path, PictureNetwork().state_dict(), DESCRIPTION)
     with pytest.raises(FileError, match="another network"):
         Scorer.load(path)

@@ -17,8 +17,8 @@ from sim.presets.preset import Preset, known_presets, load_preset
 Write = Callable[[str], Preset]
 SOURCE = "provenance = { '*' = 'assumed: x' }\n"
 LATTICE = (
-    "[lattice]\nperiod_nm = 0.246\ncorrugation_nm = 0.1\napex_share = 0.1\ncover_nm = 0.1\n"
-    "turn_deg = { law = 'uniform', a = 0.0, b = 1.0 }"
+    "[lattice]\nperiod_nm = 0.246\ncorrugation_nm = 0.1\napex_share = 0.1\n"
+    "dirty_apex_share = 0.2\ncover_nm = 0.1\nturn_deg = { law = 'uniform', a = 0.0, b = 1.0 }"
 )
 START = 'extends = "au111"\nname = "odd"\ntitle = "Odd"\n'
 

@@ -14,13 +14,13 @@ from scipy import ndimage
 
 from drivers.benchmark import BenchOptions, Row
 from drivers.errors import ConfigError, FileError
-from sim.benches.realism import bench, measures, simulated
+from sim.benches.realism import bench, measures
 from sim.benches.realism.classifier import FOLDS, _folds, auc, told_apart
 from sim.benches.realism.features import describe, line_noise, table
 from sim.benches.realism.real import Tile, hsi_pictures, tiles
 from sim.benches.realism.simulated import cu_simulated, hsi_simulated, white_noise
 from sim.benches.realism.walls import SPACING_NM, build_walls
-from sim.dataset.photograph import SIDE, flattened, photograph, shrunk
+from sim.dataset.photograph import SIDE, WRAP_M, flattened, photograph, shrunk, wrapped_around
 from sim.presets.preset import known_presets, load_preset
 from sim.world import World
 
@@ -238,11 +238,11 @@ def test_simulated_pictures_repeat():
 
 def test_heights_beyond_the_range_go_on_at_its_other_end():
     heights = smooth(0)
-    wrapped = simulated._wrapped(np.random.default_rng(0), heights)
+    wrapped = wrapped_around(np.random.default_rng(0), heights)
     below = wrapped < heights
     assert 0 < below.mean() < 1
     assert heights[below].min() > heights[~below].max()
-    assert (heights - wrapped)[below] == pytest.approx(simulated.WRAP_M, rel=1e-3)
+    assert (heights - wrapped)[below] == pytest.approx(WRAP_M, rel=1e-3)
 
 
 @pytest.mark.skipif("cu111" not in known_presets(), reason="no preset cu111")

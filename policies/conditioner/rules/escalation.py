@@ -11,16 +11,18 @@ contaminated several times in a row gets voltage pulses of growing height and al
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from drivers.actions import Action, Indentation, Pulse, TunnellingPoint
+from drivers.actions import Indentation, Pulse, TunnellingPoint
 from drivers.envelope import Limits
 from policies.conditioner.contact import contact_depth_m
-from policies.episode import Acted, History, Looked, Proposal
-from policies.report import TipReport, TipState
+from policies.conditioner.doing import indentation, pulse
+from policies.history import History, Looked, actions, last_look
+from policies.proposal import GiveUp, Proposal
+from policies.report import TipState
 
 NM = 1e-9
 
@@ -68,7 +70,7 @@ class EscalationRule:
 
     def propose(self, history: History) -> Proposal:
         """The next indentation or pulse within the limits; gives up where they leave none."""
-        trouble = _last_report(history).worst.value
+        trouble = last_look(history).report.worst.value
         dirty_looks = self._dirty_looks(history)
         highest_v = self._limits.max_pulse_v
         pulses_v = [height for height in self._settings.pulses_v if height <= highest_v]
@@ -76,14 +78,14 @@ class EscalationRule:
             return self._pulse(history, pulses_v, trouble)
         depth_nm, why = self._depth_nm(history)
         if depth_nm is None:
-            return Proposal(None, why)
-        return Proposal(self._indentation(depth_nm), f"{trouble}: indent {depth_nm:.2f} nm, {why}")
+            return Proposal(GiveUp(), why)
+        dip = indentation(self._at, depth_nm, self._limits)
+        return Proposal(dip, f"{trouble}: indent {depth_nm:.2f} nm, {why}")
 
     def _pulse(self, history: History, heights: Sequence[float], trouble: str) -> Proposal:
-        earlier = sum(isinstance(event.action, Pulse) for event in _acts(history))
+        earlier = sum(isinstance(event.action, Pulse) for event in actions(history))
         height = heights[(earlier // 2) % len(heights)] * (1 if earlier % 2 == 0 else -1)
-        width_s = min(self._settings.pulse_s, self._limits.max_pulse_s)
-        action = Pulse(at=self._at, bias_v=height, width_s=width_s, feedback="held")
+        action = pulse(self._at, height, self._settings.pulse_s, self._limits)
         return Proposal(action, f"{trouble}: pulse {height:+.1f} V, the tip stays dirty")
 
     def _depth_nm(self, history: History) -> tuple[float | None, str]:
@@ -109,7 +111,7 @@ class EscalationRule:
     def _contact(self, history: History) -> tuple[float | None, int, int]:
         """Depth of contact (nm) if known, indentations since it is known, and those before."""
         contact_nm, after_contact, searched = None, 0, 0
-        for event in _acts(history):
+        for event in actions(history):
             if not isinstance(event.action, Indentation):
                 continue
             known = contact_nm is not None
@@ -121,20 +123,6 @@ class EscalationRule:
                 contact_nm = met_m / NM
         return contact_nm, after_contact, searched
 
-    def _indentation(self, depth_nm: float) -> Action:
-        limits, depth_m = self._limits, depth_nm * NM
-        lift_m = max(min(3 * depth_nm, limits.max_lift_nm), depth_nm) * NM
-        slowest_s = lift_m / NM / max(limits.max_ramp_nm_per_s, 1e-3)
-        ramp_s = max(0.1, slowest_s)
-        return Indentation(
-            at=self._at,
-            depth_m=depth_m,
-            approach_time_s=ramp_s,
-            lift_m=lift_m,
-            lift_time_s=ramp_s,
-            dwell_s=min(0.1, limits.max_dwell_s),
-        )
-
     def _dirty_looks(self, history: History) -> int:
         """Dirty looks in a row, up to now."""
         count = 0
@@ -144,11 +132,3 @@ class EscalationRule:
                     break
                 count += 1
         return count
-
-
-def _acts(history: History) -> Iterator[Acted]:
-    return (event for event in history if isinstance(event, Acted))
-
-
-def _last_report(history: History) -> TipReport:
-    return next(event.report for event in reversed(history) if isinstance(event, Looked))

@@ -12,7 +12,7 @@ from drivers.scan import Frame, Image, Scan, ScanSettings
 from sim.benches.realism.real import Picture, Tile
 from sim.benches.realism.walls import WALL_SHARE, build_walls
 from sim.dataset.kinds import TipKind, draw_kind
-from sim.dataset.photograph import photograph, shrunk
+from sim.dataset.photograph import WRAPPED_SHARE, photograph, shrunk, wrapped_around
 from sim.presets.preset import Preset, load_preset
 from sim.world import World
 
@@ -29,9 +29,6 @@ HSI_LEANS_DEG, HSI_LEAN_SHARES = (-45.0, 45.0, 0.0, 90.0), (0.3, 0.3, 0.28, 0.12
 HSI_SPREAD_DEG = 8.0
 #: Share taken of empty states; it is not known for the real ones.
 HSI_EMPTY_SHARE = 0.2
-#: Share of the real pictures in which heights beyond one end of the range went on at the other,
-#: 0.03 to 0.09; and that range, against which a relief is flat.
-WRAPPED_SHARE, WRAP_M = 0.06, 20e-9
 HSI_PIXELS, CU_PIXELS = 304, 256
 CU_POINT = TunnellingPoint(bias_v=0.01, setpoint_a=100e-12)
 #: Indentations that leave imprints to be looked at: depth, and side of the frame after (nm).
@@ -69,7 +66,7 @@ def hsi_simulated(count: int) -> list[Picture]:
         line_s = _log_uniform(rng, LINE_S)
         draw = _scanned(world, _settings(side, HSI_PIXELS, line_s, at, angle))
         wrapped = rng.uniform() < WRAPPED_SHARE
-        heights = _wrapped(rng, draw.scan.forward) if wrapped else draw.scan.forward
+        heights = wrapped_around(rng, draw.scan.forward) if wrapped else draw.scan.forward
         pictures.append(Picture(photograph(heights), str(index), draw.good and not wrapped))
     return pictures
 
@@ -134,13 +131,6 @@ def _scanned(world: World, settings: ScanSettings) -> _Draw:
     before = world.tip.is_good(world.preset.good)
     scan = world.scan(settings)
     return _Draw(scan, before and world.tip.is_good(world.preset.good))
-
-
-def _wrapped(rng: np.random.Generator, heights: Image) -> Image:
-    """``heights`` of which those above some height went on at the lower end of the range."""
-    # Mostly little is beyond.
-    end = np.quantile(heights, rng.beta(1.2, 0.4))
-    return np.where(heights > end, heights - np.float32(WRAP_M), heights)
 
 
 def _settings(

@@ -1,0 +1,1 @@
+"""Benchmarks of the agent that take more than one module."""

@@ -1,0 +1,1 @@
+"""What protects the tip, put to the test with real processes and real sockets."""

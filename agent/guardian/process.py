@@ -1,0 +1,175 @@
+"""The guardian's process: sockets, files and signals around its core."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from agent.guardian.asking import HOST, ask
+from agent.guardian.core import Guardian
+from agent.guardian.desk import Desk
+from agent.guardian.effects import Connect, Drop, Effect, Send, Tell
+from agent.guardian.link import InstrumentLink, VisitorLink
+from agent.guardian.orders import read_orders, read_timing
+from agent.guardian.statefile import Report, read_report, write_report
+from agent.guardian.states import GUARDING, LATCHED, State
+from agent.guardian.telling import Teller
+
+TICK_S = 0.02
+#: How long one that was started for a single run waits for it.
+UNUSED_S = 30.0
+
+
+class GuardianProcess:
+    """Runs one guardian.
+
+    Args:
+        path: its state file.
+        once: end with the first lease instead of waiting for the next one.
+    """
+
+    def __init__(self, path: Path, *, once: bool) -> None:
+        self._path = path
+        self._once = once
+        self._guardian = Guardian()
+        self._token = secrets.token_hex(16)
+        self._desk = Desk(self._guardian, self._token)
+        self._teller = Teller(path)
+        self._port = 0
+        self._link: InstrumentLink | None = None
+        self._used = False
+        self._leaving = False
+        self._ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run until there is nothing left to guard, or for ever.
+
+        Raises:
+            OSError: the state file cannot be written, or no port be had.
+            ValueError: the state file is damaged, or another guardian's.
+        """
+        before = read_report(self._path)
+        if ask(self._path, "state") is not None:
+            raise ValueError(f"another guardian runs with the state file {self._path}")
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: VisitorLink(self._answer, self._visitor_left), HOST, 0
+        )
+        self._port = server.sockets[0].getsockname()[1]
+        self._heed_signals(loop)
+        try:
+            if before is not None and before.state is not State.DISARMED and before.handed:
+                self._resume(before)
+            else:
+                write_report(self._path, self._report(State.DISARMED, self._guardian.reason))
+            await self._tick_until_ended()
+        finally:
+            server.close()
+            self._teller.flush()
+
+    def _resume(self, before: Report) -> None:
+        handed = before.handed or {}
+        orders, timing = read_orders(handed["orders"]), read_timing(handed["timing"])
+        self._desk.handed = handed
+        self._guardian.resume(time.monotonic(), orders, timing)
+        self._carry_out()
+
+    async def _tick_until_ended(self) -> None:
+        started = time.monotonic()
+        while not self._ended.is_set():
+            self._guardian.tick(time.monotonic())
+            self._carry_out()
+            unused = not self._used and time.monotonic() - started > UNUSED_S
+            if self._once and unused and self._guardian.state is State.DISARMED:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._ended.wait()
+
+    def _answer(self, line: bytes, visitor: object) -> bytes:
+        answer = self._desk.answer(time.monotonic(), line, visitor)
+        self._carry_out()
+        return answer
+
+    def _visitor_left(self, visitor: object) -> None:
+        self._desk.left(time.monotonic(), visitor)
+        self._carry_out()
+
+    def _carry_out(self) -> None:
+        while (effect := self._guardian.take()) is not None:
+            self._do(effect)
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Connect(host=host, port=port):
+                self._link = InstrumentLink(self._connected, self._received, self._broken)
+                self._link.connect(host, port)
+            case Send(data=data):
+                if self._link is not None:
+                    self._link.send(data)
+            case Drop():
+                if self._link is not None:
+                    self._link.close()
+            case Tell(state=state, reason=reason):
+                self._tell(state, reason)
+
+    def _connected(self) -> None:
+        self._guardian.connected(time.monotonic())
+        self._carry_out()
+
+    def _received(self, data: bytes) -> None:
+        self._guardian.received(time.monotonic(), data)
+        self._carry_out()
+
+    def _broken(self) -> None:
+        self._guardian.disconnected(time.monotonic())
+        self._carry_out()
+
+    def _tell(self, state: State, reason: str) -> None:
+        self._used = self._used or state is not State.DISARMED
+        if state is State.DISARMED:
+            self._desk.handed = None
+        self._teller.tell(self._report(state, reason), aloud=state in LATCHED or not self._once)
+        if state is State.DISARMED:
+            # Nothing is urgent any more, and the next run must find the file as it is.
+            self._teller.flush()
+        done = state is State.DISARMED and (self._once or self._leaving)
+        if done or (state is State.WITHDRAWN and self._leaving):
+            self._ended.set()
+
+    def _report(self, state: State, reason: str) -> Report:
+        return Report(
+            state=state,
+            reason=reason,
+            since_utc=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            pid=os.getpid(),
+            port=self._port,
+            token=self._token,
+            handed=self._desk.handed,
+        )
+
+    def _heed_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        def handle(_number: int, _frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(self._leave)
+
+        for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), handle)
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def _leave(self) -> None:
+        """End, but not before the tip that is guarded is seen to be withdrawn."""
+        self._leaving = True
+        if self._guardian.state in GUARDING:
+            self._guardian.trip(time.monotonic(), "the guardian was told to end")
+            self._carry_out()
+        elif self._guardian.state in (State.DISARMED, State.WITHDRAWN):
+            self._ended.set()

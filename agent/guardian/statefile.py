@@ -1,0 +1,66 @@
+"""The file that says what the guardian is doing: for people, for the agent, for its successor."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.guardian.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a guardian last wrote down.
+
+    Attributes:
+        state: what it was doing.
+        reason: why, in one line.
+        since_utc: wall time of the change, a label for people.
+        pid: its process.
+        port: where on this machine it listens.
+        token: what whoever asks it has to know; only the owner can read the file.
+        handed: the orders and times it was handed, so that a successor can withdraw; or None.
+    """
+
+    state: State
+    reason: str
+    since_utc: str
+    pid: int
+    port: int
+    token: str
+    handed: Mapping[str, Any] | None
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Replace the file as a whole.
+
+    Raises:
+        OSError: it cannot be written; the old one is still there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(asdict(report), file)
+    draft.replace(path)
+
+
+def read_report(path: Path) -> Report | None:
+    """What the file says, or None if there is none.
+
+    Raises:
+        ValueError: it does not hold a report.
+        OSError: it cannot be read.
+    """
+    try:
+        raw = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    try:
+        return Report(**{**raw, "state": State(raw["state"])})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} holds no report of a guardian: {error!r}") from None

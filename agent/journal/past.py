@@ -1,0 +1,156 @@
+"""Runs and how they stand, as far as their journals tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from agent.journal import storage
+from agent.journal.journal import FILE, Journal
+from agent.record import Intent, Kind, Record, decode_intent
+from drivers.errors import FileError
+
+
+class Standing(StrEnum):
+    """How a run stands.
+
+    ``BROKEN_OFF`` has no end in its journal and no process that could still write one; what the
+    tip has been left in is unknown.
+    """
+
+    RUNNING = "running"
+    GOOD = "good"
+    GAVE_UP = "gave up"
+    STOPPED = "stopped"
+    BROKEN_OFF = "broken off"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A run as its journal shows it.
+
+    Attributes:
+        name: of its folder.
+        standing: how it stands.
+        microscope: address, or None if the journal does not say.
+        started_utc: when the first entry was written, or None if there is none.
+        entries: how many there are.
+        withdrawn: whether the run's last word is that the tip is withdrawn.
+        unknown: an action that it sent, or found sent by the run before, of unknown outcome; None
+            if there is none, or the tip was looked at since.
+        reason: why it is unreadable, or what stopped it.
+    """
+
+    name: str
+    standing: Standing
+    microscope: str | None = None
+    started_utc: str | None = None
+    entries: int = 0
+    withdrawn: bool = False
+    unknown: Intent | None = None
+    reason: str = ""
+
+
+def find_run(run: str, directory: Path) -> Path:
+    """The journal of ``run``: the path of its file or folder, or a folder's name in ``directory``.
+
+    Raises:
+        FileError: there is none.
+    """
+    for place in (Path(run), directory / run):
+        path = place / FILE if place.is_dir() else place
+        if path.is_file():
+            return path
+    raise FileError(
+        f"no run {run!r}; expected the folder of a run or the name of one in {directory}, "
+        "which 'tipsmith journal list' shows"
+    )
+
+
+def runs(directory: Path) -> list[Past]:
+    """All runs in ``directory``, the latest first.
+
+    Raises:
+        FileError: the folder cannot be read.
+    """
+    return list(_latest_first(directory))
+
+
+def latest_run(directory: Path, microscope: str) -> Past | None:
+    """The latest run on ``microscope`` that is over, whether it ended or broke off.
+
+    A run that cannot be read may have been on any microscope. One that broke off before it did
+    anything is passed over: it has left things as it found them.
+
+    Raises:
+        FileError: the folder cannot be read.
+    """
+    for past in _latest_first(directory):
+        if past.standing is Standing.UNREADABLE:
+            return past
+        idle = past.standing is Standing.BROKEN_OFF and past.entries <= 1 and not past.unknown
+        over = past.standing is not Standing.RUNNING
+        if past.microscope == microscope and over and not idle:
+            return past
+    return None
+
+
+def _latest_first(directory: Path) -> Iterator[Past]:
+    try:
+        paths = sorted(directory.glob(f"*/{FILE}"), reverse=True)
+    except OSError as error:
+        raise FileError(f"the runs in {directory} cannot be read: {error.strerror}") from None
+    return (read_past(path) for path in paths)
+
+
+def read_past(path: Path) -> Past:
+    """How the run with the journal at ``path`` stands; never fails."""
+    # Before the entries: a run that ends meanwhile has then written its last.
+    alive = storage.is_held(path.parent)
+    try:
+        with Journal.open(path) as journal:
+            return _judge(path.parent.name, journal.about(), journal.records(), alive=alive)
+    except FileError as error:
+        standing = Standing.RUNNING if alive else Standing.UNREADABLE
+        return Past(path.parent.name, standing, reason=str(error))
+
+
+def _judge(name: str, about: dict[str, Any], records: Sequence[Record], *, alive: bool) -> Past:
+    last = records[-1] if records else None
+    ended = None if last is None else _ending(last)
+    return Past(
+        name=name,
+        standing=ended or (Standing.RUNNING if alive else Standing.BROKEN_OFF),
+        microscope=about.get("microscope"),
+        started_utc=records[0].written_utc if records else None,
+        entries=len(records),
+        withdrawn=last is not None and last.kind is Kind.ERROR and last.payload["withdrawn"],
+        unknown=_unknown(records),
+        reason=last.payload.get("reason", "") if last is not None and ended else "",
+    )
+
+
+def _ending(last: Record) -> Standing | None:
+    if last.kind is Kind.DECLARED:
+        return Standing.GOOD if last.payload["outcome"] == "good" else Standing.GAVE_UP
+    return Standing.STOPPED if last.kind is Kind.ERROR else None
+
+
+def _unknown(records: Sequence[Record]) -> Intent | None:
+    unknown: Intent | None = None
+    found: Intent | None = None
+    for record in records:
+        match record.kind:
+            case Kind.FOUND if record.payload["intent"] is not None:
+                found = decode_intent(record.payload["intent"])
+            case Kind.LOOKED:
+                found = None
+            case Kind.INTENT:
+                unknown = decode_intent(record.payload)
+            case Kind.OUTCOME | Kind.REFUSED:
+                unknown = None
+    return unknown or found

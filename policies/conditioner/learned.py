@@ -1,0 +1,100 @@
+"""The learned policy at work: the best choice that makes sense, or the rule where it is lost."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from drivers.actions import Action, CoarseMove, Indentation, Pulse, RetuneFeedback, Wait
+from policies.conditioner.brain import Brain, Thought
+from policies.conditioner.catalogue import NM, Means
+from policies.conditioner.features import LAYOUT, Floats, Memory
+from policies.history import Acted, Event, History
+from policies.proposal import GiveUp, Policy, Proposal
+
+
+class LearnedPolicy:
+    """Chooses by trained networks from the whole history.
+
+    Where what it sees is unlike its training, or the repair takes longer than those did, it leaves
+    the choice to ``fallback`` and says so.
+
+    Args:
+        brain: the networks.
+        means: what actions are made with, and their envelope.
+        fallback: a rule for when the networks are lost.
+    """
+
+    def __init__(self, brain: Brain, means: Means, fallback: Policy) -> None:
+        self._brain = brain
+        self._means = means
+        self._fallback = fallback
+        self._memory = Memory(means)
+        self._seen: list[Event] = []
+
+    def propose(self, history: History) -> Proposal:
+        """The choice of the networks or of the rule; gives up where nothing is allowed."""
+        memory = self._remembered(history)
+        observation = memory.observation()
+        if not np.isfinite(observation).all():
+            name = LAYOUT[int(np.flatnonzero(~np.isfinite(observation))[0])]
+            return Proposal(
+                GiveUp(), f"the history holds a number that is not finite ({name}); look again"
+            )
+        now = memory.situation
+        mask = self._means.mask(now)
+        if not mask.any():
+            trouble = f"the scans stay {now.trouble}" if now.trouble else "the limits leave nothing"
+            return Proposal(GiveUp(), f"{trouble}: no remedy is left in the catalogue")
+        thought = self._brain.think(observation, mask)
+        lost = self._why_lost(thought, observation, history)
+        # A rule knows no trouble but that of the tip.
+        if lost and not now.trouble:
+            proposal = self._fallback.propose(history)
+            return Proposal(proposal.choice, f"{lost}, so the rule decides: {proposal.reason}")
+        action = self._means.action(thought.choice, now.contact_nm)
+        if action is None:
+            raise ValueError(f"choice {thought.choice} was masked and chosen all the same")
+        trouble = now.trouble.value if now.trouble else memory.combined.worst.value
+        reason = f"{trouble}: {told(action)}; {thought.expected_scans:.0f} more scans expected"
+        return Proposal(action, reason)
+
+    def _why_lost(self, thought: Thought, observation: Floats, history: History) -> str | None:
+        expected = self._brain.manifest
+        if thought.distance > expected.unfamiliar:
+            return (
+                f"unlike the training (distance {thought.distance:.1f}, "
+                f"familiar up to {expected.unfamiliar:.1f})"
+            )
+        actions = sum(isinstance(event, Acted) for event in history)
+        if actions >= expected.overdue:
+            return f"{actions} actions are more than the training ever needed"
+        return None
+
+    def _remembered(self, history: History) -> Memory:
+        """The memory of ``history``; what is known of its beginning is not worked out again."""
+        known = len(self._seen)
+        if known > len(history) or any(
+            old is not new for old, new in zip(self._seen, history, strict=False)
+        ):
+            self._memory, self._seen, known = Memory(self._means), [], 0
+        for event in history[known:]:
+            self._memory.see(event)
+            self._seen.append(event)
+        return self._memory
+
+
+def told(action: Action) -> str:
+    """An action in short, in the units that people use."""
+    match action:
+        case Pulse():
+            return f"pulse {action.peak_bias_v:+.1f} V for {action.width_s:g} s"
+        case Indentation():
+            return f"indent {action.depth_m / NM:.2f} nm"
+        case Wait():
+            return f"wait {action.seconds:.0f} s"
+        case CoarseMove():
+            return "coarse move to a new field"
+        case RetuneFeedback():
+            return f"set the P gain to {action.p_gain_m / 1e-12:.3g} pm"
+        case _:
+            return action.kind

@@ -1,0 +1,81 @@
+"""Who takes part: each published system as published, and again with our eye."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from drivers.actions import TunnellingPoint
+from drivers.envelope import Limits
+from policies.acceptance import Acceptance, FreshSpots
+from policies.conditioner.rules import autostm, diao, mast, scanbot
+from policies.conditioner.rules.closed_loop import ClosedLoop
+from policies.conditioner.rules.escalation import EscalationRule
+from policies.conditioner.rules.informed import Informed
+from policies.conditioner.rules.ladder import OpenLoopLadder
+from policies.conditioner.rules.single import RepeatedAction
+from policies.conditioner.rules.uniform import UniformRandom
+from policies.plan import RepairPlan
+from policies.proposal import Policy
+from sim.world import World
+
+AS_PUBLISHED = ", as published"
+INFORMED = "informed bound"
+
+
+@dataclass(frozen=True, slots=True)
+class Bout:
+    """What an entrant is set up with for one episode.
+
+    Attributes:
+        world: for the informed bound only; nobody else may look at it.
+        at: tunnelling point of actions.
+        limits: the envelope.
+        plan: when the repair ends.
+        seed: for those that draw.
+    """
+
+    world: World
+    at: TunnellingPoint
+    limits: Limits
+    plan: RepairPlan
+    seed: int
+
+
+RULES: dict[str, Callable[[Bout], Policy]] = {
+    "uniform random": lambda b: UniformRandom(b.at, b.limits, b.seed),
+    "best single action": lambda b: RepeatedAction(b.at, b.limits),
+    "open-loop ladder": lambda b: OpenLoopLadder(b.at, b.limits),
+    "closed loop": lambda b: ClosedLoop(b.at, b.limits),
+    "escalation": lambda b: EscalationRule(b.at, b.limits),
+    "Scanbot": lambda b: scanbot.ScanbotRule(b.at, b.limits, b.seed),
+    "Diao": lambda b: diao.DiaoLadder(b.limits),
+    "MAST": lambda b: mast.MastRule(b.at, b.limits),
+    "AutoSTM": lambda b: autostm.SixActions(b.at, b.limits, b.seed),
+}
+#: How the published ones decide by themselves that a tip is good.
+OWN: dict[str, Callable[[], Acceptance]] = {
+    "Scanbot": scanbot.RoundImprint,
+    "Diao": diao.acceptance,
+    "MAST": mast.RoundCluster,
+    "AutoSTM": autostm.acceptance,
+}
+
+
+def names() -> tuple[str, ...]:
+    """All entrants, the informed bound last."""
+    return (*RULES, *(name + AS_PUBLISHED for name in OWN), INFORMED)
+
+
+def enter(name: str, bout: Bout) -> tuple[Policy, Acceptance]:
+    """The policy and the acceptance of an entrant.
+
+    Raises:
+        KeyError: there is none of this name.
+    """
+    if name == INFORMED:
+        informed = Informed(bout.world, bout.at, bout.limits, bout.plan)
+        return informed, informed
+    rule = name.removesuffix(AS_PUBLISHED)
+    policy = RULES[rule](bout)
+    return policy, OWN[rule]() if name != rule else FreshSpots(bout.plan)

@@ -1,0 +1,120 @@
+"""``tipsmith stop`` and ``tipsmith guardian``, with the real process where one is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from agent.benches.safety.faults import subject
+from agent.guardian.asking import ask
+from agent.guardian.statefile import Report, write_report
+from agent.guardian.states import State
+from agent.installation import own_version
+from agent.main import main
+from drivers.bench import served
+
+Tipsmith = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    path = tmp_path / "guardian.json"
+    (tmp_path / "tipsmith.toml").write_text(f"[guardian]\nstate = '{path}'\n")
+    return path
+
+
+@pytest.fixture
+def tipsmith(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], state: Path
+) -> Tipsmith:
+    """Run one of the two commands; its exit code and what it said."""
+    points = [
+        EntryPoint(name, f"agent.guardian_cli:{name}", "tipsmith.commands")
+        for name in ("stop", "guardian")
+    ]
+    monkeypatch.setattr("agent.root.entry_points", lambda group: points)
+    monkeypatch.chdir(state.parent)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        said = capsys.readouterr()
+        return int(caught.value.code or 0), said.out, said.err
+
+    return run
+
+
+def left(state: Path, word: State, port: int = 1) -> None:
+    """What a guardian leaves behind that has ended."""
+    write_report(state, Report(word, "why", "2026-01-01", 1, port, "token", None))
+
+
+def test_without_a_guardian_there_is_nothing_to_say_and_nothing_to_stop(tipsmith: Tipsmith):
+    assert tipsmith("guardian")[:2] == (
+        0,
+        "not running; a run on an instrument that can be guarded starts it\n",
+    )
+    assert tipsmith("guardian", "--rearm")[0] == 0
+    code, out, err = tipsmith("stop")
+    assert (code, out) == (3, "")
+    assert err.startswith("tipsmith: no guardian guards a run")
+    assert err.endswith("withdraw at the instrument\n")
+
+
+def test_a_latch_outlives_its_guardian_until_a_human_ends_it(tipsmith: Tipsmith, state: Path):
+    left(state, State.WITHDRAWN)
+    assert tipsmith("guardian")[1] == "not running; it ended withdrawn: why\n"
+    assert state.exists()
+    code, out, _ = tipsmith("guardian", "--rearm")
+    assert (code, out) == (0, "the guardian that had ended (withdrawn: why) is re-armed\n")
+    assert not state.exists()
+
+
+def test_a_port_that_is_a_strangers_by_now_is_no_guardian(tipsmith: Tipsmith, state: Path):
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+
+        def greet() -> None:
+            for _ in range(2):
+                connection, _ = stranger.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(b"220 who are you?\r\n")
+
+        left(state, State.ARMED, stranger.getsockname()[1])
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(greet)
+            assert tipsmith("guardian")[1] == "not running; it ended armed: why\n"
+            assert tipsmith("guardian", "--rearm")[0] == 0
+    assert not state.exists()
+
+
+def test_a_damaged_file_is_one_sentence(tipsmith: Tipsmith, state: Path):
+    state.write_text("{}")
+    code, _, err = tipsmith("guardian")
+    assert code == 3
+    assert err.count("\n") == 1
+    assert "state file cannot be read" in err
+
+
+@pytest.mark.skipif(own_version() == "unknown", reason="the distribution is not installed")
+@pytest.mark.skipif(os.name != "posix", reason="its guardian is inspected by signals elsewhere")
+async def test_stop_withdraws_and_ends_the_agent(tipsmith: Tipsmith, state: Path):
+    with served("--seed", "1") as port:
+        async with subject(port, state) as agent:
+            assert tipsmith("guardian")[1].startswith("armed: ")
+            code, _, err = tipsmith("guardian", "--rearm")
+            assert code == 3
+            assert "once the withdrawal is verified" in err
+            code, out, _ = await asyncio.to_thread(tipsmith, "stop")
+            assert code == 0
+            assert out.startswith("the tip is withdrawn")
+            assert await asyncio.wait_for(agent.wait(), 10.0) != 0
+            assert tipsmith("guardian")[1] == "withdrawn: the operator's stop\n"
+        assert ask(state, "state") is None

@@ -1,0 +1,181 @@
+"""What others may ask of the guardian, what it is handed, and what it writes down."""
+
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.config import GuardianSettings
+from agent.guardian.core import Guardian
+from agent.guardian.desk import Answer, Desk, decode_answer, encode_request
+from agent.guardian.orders import Verdict, read_orders, read_timing
+from agent.guardian.statefile import Report, read_report, write_report
+from agent.guardian.states import State
+from drivers.emergency import Emergency, Exchange, Framing, Reading
+
+TOKEN = "0123"  # noqa: S105 - no secret
+EMERGENCY = Emergency(
+    "here",
+    6504,
+    Framing(40, 32),
+    (Exchange("stop", b"\0stop", b"st", bytes(8)),),
+    (Exchange("z", b"z?", b"z", bytes(8), Reading(">f", ((1.0, float("inf")),))),),
+)
+HANDED = {"orders": asdict(EMERGENCY), "timing": GuardianSettings().timing}
+
+
+class Counter:
+    """A desk, and somebody in front of it."""
+
+    def __init__(self) -> None:
+        self.guardian = Guardian()
+        self.desk = Desk(self.guardian, TOKEN)
+        self.agent = object()
+
+    def ask(self, question: str, *, visitor: object = None, **more: object) -> Answer:
+        line = encode_request(question, TOKEN, **more)
+        return decode_answer(self.desk.answer(1.0, line, visitor or self.agent))
+
+
+def test_a_lease_is_armed_renewed_and_given_back():
+    counter = Counter()
+    assert counter.ask("arm", **HANDED).done
+    assert counter.desk.handed == json.loads(json.dumps(HANDED, default=bytes.hex))
+    assert counter.ask("renew") == counter.ask("state")
+    assert counter.ask("disarm") == Answer(True, State.DISARMED, "the agent has ended in order")
+    counter.desk.left(2.0, counter.agent)
+    assert counter.guardian.state is State.DISARMED
+
+
+def test_an_agent_that_leaves_with_the_lease_has_died():
+    counter = Counter()
+    counter.ask("arm", **HANDED)
+    counter.desk.left(2.0, object())
+    assert counter.guardian.state is State.BLIND
+    counter.desk.left(2.0, counter.agent)
+    assert (counter.guardian.state, counter.guardian.reason) == ("tripping", "the agent has died")
+
+
+@pytest.mark.parametrize("question", ["arm", "renew", "disarm"])
+def test_the_lease_belongs_to_one(question: str):
+    counter = Counter()
+    counter.ask("arm", **HANDED)
+    assert not counter.ask(question, visitor=object(), **HANDED).done
+    assert counter.guardian.state is State.BLIND
+
+
+def test_an_agent_of_an_earlier_lease_has_no_say_in_a_later_one():
+    counter, second = Counter(), object()
+    counter.ask("arm", **HANDED)
+    counter.ask("disarm")
+    assert counter.ask("arm", visitor=second, **HANDED).done
+    assert not counter.ask("renew").done
+    assert not counter.ask("disarm").done
+    counter.desk.left(1.0, counter.agent)
+    assert counter.guardian.state is State.BLIND
+    counter.desk.left(1.0, second)
+    assert counter.guardian.state is State.TRIPPING
+
+
+def test_anybody_with_the_token_may_stop_but_nobody_rearms_too_early():
+    counter = Counter()
+    assert not counter.ask("trip", reason="early").done
+    counter.ask("arm", **HANDED)
+    stopped = counter.ask("trip", visitor=object(), reason="the operator's stop")
+    assert stopped == Answer(True, State.TRIPPING, "the operator's stop")
+    assert not counter.ask("rearm").done
+    assert not counter.ask("disarm").done
+    assert counter.guardian.state is State.TRIPPING
+
+
+def test_without_the_token_nothing_is_done():
+    counter = Counter()
+    line = encode_request("arm", "guessed", **HANDED)
+    answer = decode_answer(counter.desk.answer(1.0, line, counter.agent))
+    assert answer == Answer(False, State.DISARMED, "the token is wrong")
+    assert not counter.ask("renew").done
+
+
+words = st.sampled_from(["ask", "orders", "timing", "reason", "framing", "x"])
+anything = st.recursive(
+    st.none() | st.booleans() | st.text() | st.floats(),
+    lambda inner: st.lists(inner) | st.dictionaries(words, inner),
+)
+
+
+@given(st.binary() | anything.map(lambda raw: json.dumps(raw).encode()))
+def test_whatever_a_stranger_says_is_answered(line: bytes):
+    counter = Counter()
+    assert not decode_answer(counter.desk.answer(1.0, line, counter.agent)).done
+
+
+@given(st.sampled_from(["arm", "renew", "trip", "x"]), st.dictionaries(words, anything))
+def test_whatever_the_agent_says_is_answered_and_changes_nothing(
+    question: str, more: dict[str, object]
+):
+    more.pop("ask", None)
+    answer = Counter().ask(question, **more)
+    assert (answer.done, answer.state) == (False, State.DISARMED)
+
+
+def test_frames_survive_the_way():
+    raw = json.loads(json.dumps(asdict(EMERGENCY), default=bytes.hex))
+    orders = read_orders(raw)
+    assert (orders.host, orders.port) == ("here", 6504)
+    assert (orders.head_bytes, orders.size_offset) == (40, 32)
+    assert [step.request for step in orders.steps] == [b"\0stop"]
+    (check,) = orders.checks
+    assert check.judge(bytes.fromhex("42c80000") + bytes(8)) is Verdict.GOOD
+    assert check.judge(bytes(12)) is Verdict.NOT_YET
+    assert check.judge(bytes(8)) is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": []},
+        {"checks": []},
+        {"framing": {"head_bytes": 34, "size_offset": 32}},
+        {"port": "x"},
+        {"steps": [{"name": "stop"}]},
+        {"checks": [{**asdict(EMERGENCY.checks[0]), "reading": {"format": ">ff", "good": []}}]},
+        {"checks": [{**asdict(EMERGENCY.checks[0]), "reading": {"format": "?!", "good": []}}]},
+    ],
+)
+def test_frames_that_cannot_work_are_refused(change: dict[str, object]):
+    raw = json.loads(json.dumps(asdict(EMERGENCY) | change, default=bytes.hex))
+    with pytest.raises(ValueError, match=r"frames|port|literal|reading"):
+        read_orders(raw)
+
+
+@pytest.mark.parametrize(
+    "change", [{"watch_s": 0}, {"watch_s": float("inf")}, {"x_s": 1}, {"watch_s": []}]
+)
+def test_times_that_cannot_work_are_refused(change: dict[str, object]):
+    with pytest.raises(ValueError, match="time"):
+        read_timing(GuardianSettings().timing | change)
+
+
+def test_a_report_is_written_for_its_owner_only(tmp_path: Path):
+    path = tmp_path / "deep" / "guardian.json"
+    report = Report(State.WITHDRAWN, "why", "2026-01-01", 1, 2, TOKEN, {"orders": {}})
+    assert read_report(path) is None
+    for _ in range(2):
+        write_report(path, report)
+    assert read_report(path) == report
+    assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
+    assert [found.name for found in path.parent.iterdir()] == ["guardian.json"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"state": "armed"}', '{"state": "x"}'])
+def test_what_is_no_report_is_told(tmp_path: Path, text: str):
+    path = tmp_path / "guardian.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"report|value|State"):
+        read_report(path)

@@ -1,0 +1,113 @@
+"""The catalogue of choices: what is offered when, and that the envelope has the last word."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers import CoarseMove, Indentation, Limits, RetuneFeedback, Wait
+from drivers.envelope import check_action
+from policies.conditioner.catalogue import (
+    ANYWHERE,
+    CHOICES,
+    REMEDIES,
+    Kind,
+    Means,
+    Situation,
+    nearest,
+)
+from policies.report import ImageState
+from tests.policies.rehearsed import AT, DIP, PULSE, means
+
+KINDS = np.array([choice.kind for choice in CHOICES])
+
+
+def offered(now: Situation, by: Means | None = None) -> set[str]:
+    return set(KINDS[(by or means()).mask(now)])
+
+
+@pytest.mark.parametrize(
+    ("now", "kinds"),
+    [
+        (Situation(None, None, 0, 1.0, False), {"pulse", "depth", "wait"}),
+        (Situation(0.6, None, 0, 1.0, False), {"pulse", "penetration", "wait"}),
+        (Situation(0.6, None, 0, 1.0, True), {"pulse", "penetration"}),
+        (Situation(0.6, None, 0, 0.05, True), {"pulse", "penetration", "coarse_move"}),
+        (Situation(0.6, ImageState.NOISY, 0, 1.0, True), {"wait"}),
+        (Situation(0.6, ImageState.RINGING, 0, 1.0, False), {"retune"}),
+        (Situation(0.6, ImageState.LAGGING, 0, 0.05, False), {"retune"}),
+        (Situation(0.6, ImageState.NOISY, REMEDIES, 1.0, False), set()),
+    ],
+)
+def test_what_is_offered_fits_the_situation(now: Situation, kinds: set[str]) -> None:
+    assert offered(now) == kinds
+
+
+def test_a_loop_that_rings_is_made_slower_and_one_that_lags_faster() -> None:
+    gains = []
+    for state in (ImageState.RINGING, ImageState.LAGGING):
+        (index,) = np.flatnonzero(means().mask(Situation(None, state, 0, 1.0, False)))
+        action = means().action(int(index), None)
+        assert isinstance(action, RetuneFeedback)
+        gains.append(action.p_gain_m)
+    assert gains[0] < 30e-12 < gains[1]
+
+
+def test_without_known_gains_it_waits_instead_of_retuning() -> None:
+    unknown = Means(AT, Limits(), (800e-9, 800e-9))
+    assert offered(Situation(None, ImageState.RINGING, 0, 1.0, False), unknown) == {"wait"}
+
+
+def test_narrow_limits_leave_only_what_is_inside() -> None:
+    narrow = means(max_pulse_v=4.0, max_depth_nm=1.0)
+    mask = narrow.mask(Situation(0.5, None, 0, 1.0, False))
+    levels = {(choice.kind, choice.level) for choice, on in zip(CHOICES, mask, strict=True) if on}
+    assert levels == {
+        *((Kind.PULSE, volts) for volts in (3.0, -3.0, 4.0, -4.0)),
+        *((Kind.PENETRATION, depth) for depth in (0.1, 0.25, 0.4)),
+        (Kind.WAIT, 0.0),
+    }
+
+
+@given(
+    contact=st.none() | st.floats(-3.0, 12.0),
+    volts=st.floats(0, 10),
+    depth=st.floats(0, 10),
+    ramp=st.floats(0, 500),
+    left=st.floats(0, 1),
+)
+def test_the_envelope_lets_everything_pass_that_is_offered(
+    contact: float | None, volts: float, depth: float, ramp: float, left: float
+) -> None:
+    own = means(max_pulse_v=volts, max_depth_nm=depth, max_ramp_nm_per_s=ramp)
+    mask = own.mask(Situation(contact, None, 0, left, False))
+    for index in np.flatnonzero(mask):
+        action = own.action(int(index), contact)
+        assert action is not None
+        check_action(action, ANYWHERE, own.limits)
+        if isinstance(action, Indentation) and contact is not None:
+            counted = contact + CHOICES[index].level
+            assert math.isclose(action.depth_m * 1e9, counted, abs_tol=0.0051)
+
+
+def test_every_choice_is_found_again_from_its_action() -> None:
+    own = means()
+    for index, choice in enumerate(CHOICES):
+        contact = 0.6 if choice.kind is Kind.PENETRATION else None
+        action = own.action(index, contact)
+        assert action is not None
+        if choice.kind is not Kind.RETUNE:
+            assert nearest(action, contact) == index
+
+
+def test_actions_of_others_count_as_the_choice_that_comes_closest() -> None:
+    assert CHOICES[nearest(DIP, None)].level == 1.0
+    assert CHOICES[nearest(DIP, 0.5)].level == pytest.approx(0.55)
+    assert CHOICES[nearest(PULSE, 0.5)].level == -5.0
+    assert CHOICES[nearest(Wait(seconds=1.0), None)].kind is Kind.WAIT
+    move = CoarseMove(x_steps=1, y_steps=0, retract_steps=30)
+    assert CHOICES[nearest(move, None)].kind is Kind.COARSE_MOVE
