@@ -31,7 +31,7 @@ ANYWHERE = MicroscopeState(
 
 def within(limits: Limits, choices: Sequence[A]) -> list[A]:
     """Those of the actions that the envelope lets pass."""
-    return [action for action in choices if _passes(action, limits)]
+    return [action for action in choices if passes(action, limits)]
 
 
 def fitting(site: Site | None, choices: Sequence[A]) -> list[A]:
@@ -56,7 +56,8 @@ def spot_nm(action: Action) -> float:
     return spoiled_diameter_m(action) / 1e-9
 
 
-def _passes(action: Action, limits: Limits) -> bool:
+def passes(action: Action, limits: Limits) -> bool:
+    """Whether the envelope lets an action pass, wherever it happens."""
     try:
         check_action(action, ANYWHERE, limits)
     except Refused:

@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from policies.adaptation.examples import Parts
 from policies.adaptation.heads import WEIGHTS, taught
-from policies.training.examine import auc
+from sim.benches.realism.classifier import auc
 
 FOLDS = 5
 MOST_EPOCHS = 30

@@ -14,9 +14,10 @@ from policies.bench import failures
 from policies.bench.figures import calibration_error
 from policies.scorer import Scorer
 from policies.scorer.outputs import NAMES, OUTPUTS, STATES
-from policies.training.examine import CHANGED, auc, judged
+from policies.training.examine import CHANGED, judged
 from policies.training.fit import BLIND_ROWS
 from policies.training.scans import Examples, generate
+from sim.benches.realism.classifier import auc
 
 #: Far from the seeds that anybody trains with.
 SEED = 900_000

@@ -8,7 +8,6 @@ is what is left when nothing is allowed.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -24,9 +23,8 @@ from drivers.actions import (
     TunnellingPoint,
     Wait,
 )
-from drivers.envelope import Limits, check_action
-from drivers.errors import Refused
-from drivers.microscope import Feedback, MicroscopeState
+from drivers.envelope import Limits
+from policies.legal import passes
 from policies.report import ImageState
 
 NM = 1e-9
@@ -39,10 +37,6 @@ CROWDED = 0.1
 #: Pulses and indentations are given like those of the rules that they compete with.
 RAMP_S, DWELL_S, LIFT, CONTACT_BIAS_V = 0.1, 0.1, 3.0, 0.02
 LATERAL_STEPS, RETRACT_STEPS = 20, 50
-#: The envelope asks for the state only to see how far the scanner reaches, and no choice moves it.
-ANYWHERE = MicroscopeState(
-    0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, Feedback.ON, scanning=False, range_m=(math.inf,) * 3
-)
 
 Mask = NDArray[np.bool_]
 
@@ -166,13 +160,7 @@ class Means:
 
     def _allowed(self, choice: Choice, grains: int | None) -> Action | None:
         action = self._make(choice, None if grains is None else grains * GRAIN_NM)
-        if action is None:
-            return None
-        try:
-            check_action(action, ANYWHERE, self.limits)
-        except Refused:
-            return None
-        return action
+        return action if action and passes(action, self.limits) else None
 
     def _make(self, choice: Choice, contact_nm: float | None) -> Action | None:
         match choice.kind:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from policies.report import TipState
@@ -17,6 +16,7 @@ from policies.scorer.outputs import NAMES, OUTPUTS
 from policies.scorer.stream import EARLIEST_ROW
 from policies.training.fit import BATCH, BLIND_ROWS, as_tensors, outputs
 from policies.training.scans import Examples
+from sim.benches.realism.classifier import auc
 
 CHANGED = NAMES.index(TipState.CHANGED)
 #: Share of the scans without a change in which the lines may raise an alarm all the same.
@@ -105,16 +105,3 @@ def _metrics(probabilities: NDArray[np.float32], labels: NDArray[np.float32]) ->
         if positive.any() and not positive.all():
             metrics[f"auc_{name}"] = round(auc(probabilities[:, column], positive), 4)
     return metrics
-
-
-def auc(scores: NDArray[np.float32], positive: NDArray[np.bool_]) -> float:
-    """Chance that a positive scores higher than a negative, ties counted half: area under the ROC.
-
-    Args:
-        scores: shape (n,).
-        positive: shape (n,), with at least one of each kind.
-    """
-    ranks = rankdata(scores)
-    count = int(positive.sum())
-    pairs = count * (len(scores) - count)
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / pairs)

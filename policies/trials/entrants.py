@@ -14,7 +14,7 @@ from policies.conditioner.rules.escalation import EscalationRule
 from policies.conditioner.rules.informed import Informed
 from policies.conditioner.rules.ladder import OpenLoopLadder
 from policies.conditioner.rules.single import RepeatedAction
-from policies.conditioner.rules.uniform import UniformRandom
+from policies.conditioner.rules.uniform import uniform
 from policies.plan import RepairPlan
 from policies.proposal import Policy
 from sim.world import World
@@ -43,7 +43,7 @@ class Bout:
 
 
 RULES: dict[str, Callable[[Bout], Policy]] = {
-    "uniform random": lambda b: UniformRandom(b.at, b.limits, b.seed),
+    "uniform random": lambda b: uniform(b.at, b.limits, b.seed),
     "best single action": lambda b: RepeatedAction(b.at, b.limits),
     "open-loop ladder": lambda b: OpenLoopLadder(b.at, b.limits),
     "closed loop": lambda b: ClosedLoop(b.at, b.limits),
@@ -51,7 +51,7 @@ RULES: dict[str, Callable[[Bout], Policy]] = {
     "Scanbot": lambda b: scanbot.ScanbotRule(b.at, b.limits, b.seed),
     "Diao": lambda b: diao.DiaoLadder(b.limits),
     "MAST": lambda b: mast.MastRule(b.at, b.limits),
-    "AutoSTM": lambda b: autostm.SixActions(b.at, b.limits, b.seed),
+    "AutoSTM": lambda b: autostm.six_actions(b.at, b.limits, b.seed),
 }
 #: How the published ones decide by themselves that a tip is good.
 OWN: dict[str, Callable[[], Acceptance]] = {

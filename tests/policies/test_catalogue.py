@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from drivers import CoarseMove, Indentation, Limits, RetuneFeedback, Wait
 from drivers.envelope import check_action
 from policies.conditioner.catalogue import (
-    ANYWHERE,
     CHOICES,
     REMEDIES,
     Kind,
@@ -20,6 +19,7 @@ from policies.conditioner.catalogue import (
     Situation,
     nearest,
 )
+from policies.legal import ANYWHERE
 from policies.report import ImageState
 from tests.policies.rehearsed import AT, DIP, PULSE, means
 

@@ -12,7 +12,7 @@ from drivers.sample_map import Site, spoiled_diameter_m
 from policies.acceptance import OneImage
 from policies.combining import combine
 from policies.conditioner.rules import mast, scanbot
-from policies.conditioner.rules.uniform import UniformRandom
+from policies.conditioner.rules.uniform import uniform
 from policies.episode import Act, Declare, Look, next_step
 from policies.history import Acted, Event, History, Looked, area_left, sample_map
 from policies.plan import RepairPlan
@@ -240,10 +240,10 @@ def test_what_is_done_always_fits_the_spot_and_the_envelope(
     seed: int, turns: int, clear_nm: float
 ) -> None:
     limits = Limits().narrowed(max_pulse_v=5.0, max_depth_nm=2.0)
-    rule, history = UniformRandom(AT, limits, seed), []
+    rule, history = uniform(AT, limits, seed), []
     for turn in range(turns):
         step = next_step(history, PLAN, rule, RANGE)
-        assert step == next_step(list(history), PLAN, UniformRandom(AT, limits, seed), RANGE)
+        assert step == next_step(list(history), PLAN, uniform(AT, limits, seed), RANGE)
         if isinstance(step, Declare):
             break
         if isinstance(step, Act):

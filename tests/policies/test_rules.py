@@ -17,7 +17,7 @@ from policies.conditioner.rules import autostm, diao, mast, scanbot
 from policies.conditioner.rules.closed_loop import ClosedLoop, ClosedLoopSettings
 from policies.conditioner.rules.ladder import LadderSettings, OpenLoopLadder
 from policies.conditioner.rules.single import RepeatedAction
-from policies.conditioner.rules.uniform import UniformRandom
+from policies.conditioner.rules.uniform import uniform
 from policies.history import Acted, Event, History, Imprint, Looked
 from policies.proposal import GiveUp, Policy
 from policies.report import TipReport, TipState
@@ -29,14 +29,14 @@ CHANGED, SAME = Outcome(0.0, 1.0, z_jump_m=-0.2e-9), Outcome(0.0, 1.0, z_jump_m=
 NARROW = Limits().narrowed(max_depth_nm=0.0, max_pulse_v=1.0)
 
 MAKERS: dict[str, Callable[[Limits], Policy]] = {
-    "uniform": lambda limits: UniformRandom(AT, limits, 1),
+    "uniform": lambda limits: uniform(AT, limits, 1),
     "single": lambda limits: RepeatedAction(AT, limits),
     "ladder": lambda limits: OpenLoopLadder(AT, limits),
     "closed loop": lambda limits: ClosedLoop(AT, limits),
     "Scanbot": lambda limits: scanbot.ScanbotRule(AT, limits, 1),
     "Diao": diao.DiaoLadder,
     "MAST": lambda limits: mast.MastRule(AT, limits),
-    "AutoSTM": lambda limits: autostm.SixActions(AT, limits, 1),
+    "AutoSTM": lambda limits: autostm.six_actions(AT, limits, 1),
 }
 
 
@@ -139,18 +139,18 @@ def test_mast_accepts_a_round_cluster_if_the_ways_agree() -> None:
 
 
 def test_autostm_has_six_actions() -> None:
-    done = play(autostm.SixActions(AT, Limits(), 1), 80, looked())
+    done = play(autostm.six_actions(AT, Limits(), 1), 80, looked())
     assert {round(level, 3) for level in levels(done)} == {-2.0, -4.0, -6.0, 1.5, 2.5, 6.0}
     assert {one.width_s for one in done if isinstance(one, Pulse)} == {0.05}
 
 
 def test_random_actions_are_uniform_and_fit_the_spot() -> None:
-    every = play(UniformRandom(AT, Limits(), 1), 420, looked())
+    every = play(uniform(AT, Limits(), 1), 420, looked())
     drawn = Counter((one.kind, round(*levels([one]), 3)) for one in every)
     assert len(drawn) == 14
     assert 10 <= min(drawn.values()) <= max(drawn.values()) <= 55
     small = looked(site=Site(0.0, 0.0, 6.7e-9))
-    fit = {round(level, 3) for level in levels(play(UniformRandom(AT, Limits(), 1), 60, small))}
+    fit = {round(level, 3) for level in levels(play(uniform(AT, Limits(), 1), 60, small))}
     assert fit == {2.5, -2.5, 0.8, 1.0, 1.2}
 
 

@@ -66,8 +66,8 @@ def told_apart(table: Doubles, first: Flags, groups: Sequence[str]) -> Verdict:
     return Verdict(auc(scores, first), (float(low), float(high)))
 
 
-def auc(scores: Doubles, first: Flags) -> float:
-    """Area under the curve of hits over false alarms."""
+def auc(scores: NDArray[np.floating], first: Flags) -> float:
+    """Chance that one of the first scores higher than another, ties half: area under the ROC."""
     ranks = rankdata(scores)
     n, m = int(first.sum()), int((~first).sum())
     return float((ranks[first].sum() - n * (n + 1) / 2) / (n * m))
