@@ -177,7 +177,7 @@ def without_tilt(lines: NDArray[np.float32]) -> NDArray[np.float32]:
     The right one leaves the sharper peaks in the histogram of heights: each peak is a terrace.
     """
     x = np.arange(lines.shape[1]) - (lines.shape[1] - 1) / 2
-    usual = float(middle(np.diff(lines[:: max(len(lines) // MANY_LINES, 1)], axis=1).ravel()))
+    usual = float(middle(np.diff(lines[:: -(-len(lines) // MANY_LINES)], axis=1).ravel()))
     mean = float(lines.mean(axis=0, dtype=np.float64) @ x / (x @ x))
     few = lines[:: -(-len(lines) // ENOUGH_LINES)]
     flat = [aligned(few - slope * x) for slope in (usual, mean)]

@@ -17,12 +17,14 @@ from policies.conditioner.catalogue import CHOICES, Mask
 from policies.conditioner.features import LAYOUT, Floats, layout_hash
 from policies.scorer.weights import Hashed, read_described, write_described
 
+Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
+
 #: The layers of either network; the last one has no bend.
 LAYERS = 3
 NAMES = (
     *(f"{net}.{layer}.{what}" for net in ("actor", "critic") for layer in range(LAYERS)
       for what in ("weight", "bias")),
-    "familiar.mean", "familiar.whitening",
+    "familiar.mean", "familiar.whitening", "chance.weight", "chance.bias",
 )  # fmt: skip
 
 
@@ -59,11 +61,13 @@ class Thought:
     Attributes:
         choice: index of the best choice allowed.
         expected_scans: cost of what is still to come, in the time of whole scans.
+        chance: chance that this choice makes the tip good.
         distance: how far the observation is from those of the training.
     """
 
     choice: int
     expected_scans: float
+    chance: float
     distance: float
 
 
@@ -76,6 +80,7 @@ class Brain:
             [(tensors[f"{net}.{k}.weight"], tensors[f"{net}.{k}.bias"]) for k in range(LAYERS)]
             for net in ("actor", "critic")
         )
+        self._chance = tensors["chance.weight"], tensors["chance.bias"]
         self._mean = tensors["familiar.mean"]
         self._whitening = tensors["familiar.whitening"]
 
@@ -104,11 +109,14 @@ class Brain:
             observation: finite, shape (features,).
             mask: shape (choices,).
         """
-        logits = np.where(mask, _forward(self._actor, observation), -np.inf)
-        value = float(_forward(self._critic, observation)[0])
+        logits = np.where(mask, _last(self._actor, _hidden(self._actor, observation)), -np.inf)
+        hidden = _hidden(self._critic, observation)
+        value = float(_last(self._critic, hidden)[0])
+        weight, bias = self._chance
         return Thought(
             int(np.argmax(logits)),
             max(-value * self.manifest.scans_per_value, 0.0),
+            float(1 / (1 + np.exp(-(weight @ hidden + bias)[0]))),
             float(np.linalg.norm(self._whitening @ (observation - self._mean)))
             / float(np.sqrt(observation.size)),
         )
@@ -123,14 +131,17 @@ def write_brain(path: Path, tensors: dict[str, torch.Tensor], describe: dict[str
     write_described(path, tensors, {**describe, "layout": layout_hash()}, PolicyManifest)
 
 
-def _forward(
-    layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]], seen: Floats
-) -> NDArray[np.float32]:
-    for number, (weight, bias) in enumerate(layers):
-        seen = weight @ seen + bias
-        if number < LAYERS - 1:
-            seen = np.tanh(seen)
+def _hidden(layers: Layers, seen: Floats) -> NDArray[np.float32]:
+    """What goes into the last layer."""
+    for weight, bias in layers[:-1]:
+        seen = np.tanh(weight @ seen + bias)
     return seen
+
+
+def _last(layers: Layers, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
+    weight, bias = layers[-1]
+    last: NDArray[np.float32] = weight @ hidden + bias
+    return last
 
 
 def _check_shapes(path: Path, tensors: dict[str, NDArray[np.float32]]) -> None:
@@ -146,11 +157,13 @@ def _check_shapes(path: Path, tensors: dict[str, NDArray[np.float32]]) -> None:
             width = weight.shape[0]
         if width != outputs:
             raise FileError(f"{path}: the {net} has {width} outputs, expected {outputs}")
-    count = len(LAYOUT)
-    if tensors["familiar.mean"].shape != (count,) or tensors["familiar.whitening"].shape != (
-        count,
-        count,
-    ):
-        raise FileError(f"{path}: what it is familiar with is not of {count} features")
+    count, wide = len(LAYOUT), tensors[f"critic.{LAYERS - 1}.weight"].shape[1]
+    beside = {
+        "familiar.mean": (count,), "familiar.whitening": (count, count),
+        "chance.weight": (1, wide), "chance.bias": (1,),
+    }  # fmt: skip
+    for name, shape in beside.items():
+        if tensors[name].shape != shape:
+            raise FileError(f"{path}: {name} has shape {tensors[name].shape}, expected {shape}")
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise FileError(f"{path} holds weights that are not finite numbers")

@@ -22,12 +22,14 @@ class LearnedPolicy:
         brain: the networks.
         means: what actions are made with, and their envelope.
         fallback: a rule for when the networks are lost.
+        scan_s: time of a whole scan (s), to tell costs in seconds.
     """
 
-    def __init__(self, brain: Brain, means: Means, fallback: Policy) -> None:
+    def __init__(self, brain: Brain, means: Means, fallback: Policy, scan_s: float) -> None:
         self._brain = brain
         self._means = means
         self._fallback = fallback
+        self._scan_s = scan_s
         self._memory = Memory(means)
         self._seen: list[Event] = []
 
@@ -55,8 +57,9 @@ class LearnedPolicy:
         if action is None:
             raise ValueError(f"choice {thought.choice} was masked and chosen all the same")
         trouble = now.trouble.value if now.trouble else memory.combined.worst.value
-        reason = f"{trouble}: {told(action)}; {thought.expected_scans:.0f} more scans expected"
-        return Proposal(action, reason)
+        cost_s = thought.expected_scans * self._scan_s
+        reason = f"{trouble}: {told(action)}, {100 * thought.chance:.0f} % hope of a good tip"
+        return Proposal(action, reason, cost_s, thought.chance)
 
     def _why_lost(self, thought: Thought, observation: Floats, history: History) -> str | None:
         expected = self._brain.manifest

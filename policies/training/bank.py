@@ -9,6 +9,7 @@ scorer about a tip misleads it on every spot: all looks at one tip come from the
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +116,13 @@ class Gathered:
     views: Numbers
     changed_tips: Numbers
     changed_views: Numbers
+
+    @classmethod
+    def joined(cls, parts: Sequence[Gathered]) -> Gathered:
+        """All parts as one."""
+        return cls(
+            *(np.concatenate([getattr(one, name) for one in parts]) for name in cls.__slots__)
+        )
 
     def write(self, path: Path, manifest: dict[str, object]) -> None:
         """Write the bank with its manifest.

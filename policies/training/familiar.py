@@ -1,4 +1,7 @@
-"""What a trained policy is familiar with, and how it fares: repairs that it did not learn from."""
+"""What a trained policy is familiar with, how it fares, and how often a choice makes a tip good.
+
+All of it comes from repairs that it did not learn from.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sb3_contrib import MaskablePPO
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from policies.training.figures import figures
 from policies.training.rehearsal import ConditioningEnv, Ended
@@ -20,6 +25,10 @@ UNFAMILIAR_SHARE = 0.001
 OVERDUE_SHARE = 0.01
 #: Deviation that every direction has at least: what never varied in training may do so a little.
 LEAST_DEVIATION = 0.05
+#: Weight decay, steps and rate of the regression that tells the chance of success.
+CHANCE_DECAY, CHANCE_STEPS, CHANCE_RATE = 1e-4, 60, 0.5
+
+Seen = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +36,8 @@ class Familiarity:
     """What is familiar, and figures of the repairs that told.
 
     Attributes:
-        tensors: mean and whitening of the observations, by the names in a policy's file.
+        tensors: mean and whitening of the observations, and the regression from the critic's last
+            layer to the chance of success, by the names in a policy's file.
         unfamiliar: distance (root mean square of whitened features) that few of them exceed.
         overdue: actions that few repairs exceed.
         metrics: means over the repairs.
@@ -41,7 +51,7 @@ class Familiarity:
 
 def familiarity(model: MaskablePPO, environment: Callable[[], ConditioningEnv]) -> Familiarity:
     """Let the policy of ``model`` repair tips of ``environment``, always by its best choice."""
-    seen, ended = _repairs(model, environment(), 2 * CHOICES_SEEN)
+    seen, worked, ended = _repairs(model, environment(), 2 * CHOICES_SEEN)
     first, second = seen[:CHOICES_SEEN], seen[CHOICES_SEEN:]
     mean = first.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(first, rowvar=False))
@@ -53,6 +63,7 @@ def familiarity(model: MaskablePPO, environment: Callable[[], ConditioningEnv]) 
         {
             "familiar.mean": torch.from_numpy(mean.astype(np.float32)),
             "familiar.whitening": torch.from_numpy(np.ascontiguousarray(whitening, np.float32)),
+            **_chance(model, seen, worked),
         },
         float(np.quantile(distances, 1 - UNFAMILIAR_SHARE)),
         int(np.ceil(np.quantile(actions, 1 - OVERDUE_SHARE))) if actions else 0,
@@ -60,11 +71,32 @@ def familiarity(model: MaskablePPO, environment: Callable[[], ConditioningEnv]) 
     )
 
 
+def _chance(model: MaskablePPO, seen: Seen, worked: NDArray[np.bool_]) -> dict[str, torch.Tensor]:
+    """Logistic regression from what the critic sees in a situation to what came of the choice."""
+    device = model.device
+    with torch.no_grad():
+        observed = torch.from_numpy(seen.astype(np.float32)).to(device)
+        hidden = model.policy.mlp_extractor.forward_critic(observed)
+    truth = torch.from_numpy(worked).to(device, torch.float32)[:, None]
+    line = torch.nn.Linear(hidden.shape[1], 1).to(device)
+    optimiser = torch.optim.LBFGS(line.parameters(), lr=CHANCE_RATE, max_iter=CHANCE_STEPS)
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        wrong = binary_cross_entropy_with_logits(line(hidden), truth)
+        total: torch.Tensor = wrong + CHANCE_DECAY * (line.weight**2).sum()
+        total.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+        return total
+
+    optimiser.step(loss)
+    return {"chance.weight": line.weight.detach(), "chance.bias": line.bias.detach()}
+
+
 def _repairs(
     model: MaskablePPO, environment: ConditioningEnv, choices: int
-) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float64]], list[Ended]]:
-    """Observations of ``choices`` choices, and the repairs that ended meanwhile."""
-    seen, ended = [], list[Ended]()
+) -> tuple[Seen, NDArray[np.bool_], list[Ended]]:
+    """Observations of so many choices, which made a tip good, and the repairs that ended."""
+    seen, worked, ended = [], [], list[Ended]()
     observation, _ = environment.reset()
     for _ in range(choices):
         seen.append(observation)
@@ -72,7 +104,8 @@ def _repairs(
             observation, action_masks=environment.action_masks(), deterministic=True
         )
         observation, _, over, _, info = environment.step(np.int64(choice))
+        worked.append(over and info["ended"].declared and info["ended"].truly_good)
         if over:
             ended.append(info["ended"])
             observation, _ = environment.reset()
-    return np.array(seen, np.float64), ended
+    return np.array(seen, np.float64), np.array(worked, np.bool_), ended

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
+import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from platformdirs import user_cache_path
 
 from drivers.actions import TunnellingPoint
@@ -16,6 +20,7 @@ from policies.plan import RepairPlan
 from policies.scorer import Scorer
 from policies.scorer.lines import Setting
 from policies.training.bank import COLUMNS, Gathered, Numbers, View, described
+from policies.training.processes import in_order
 from policies.training.reporting import reporting
 from policies.training.tips import draw_tips
 from sim.environments.worlds import episode_preset
@@ -33,7 +38,9 @@ NEVER, OFTEN = 1e-9, 1.0
 #: Tips for each one that changes during its scan.
 STEADY = 6
 #: Share kept of the bad tips: good ones are rare, and what is said of them decides a repair.
-BAD_KEPT = 0.12
+BAD_KEPT = 0.4
+#: Tips that one process scans at a time.
+SHARE = 20
 
 
 def bank_at(scorer: Scorer, seed: int, tips: int, folder: Path | None = None) -> Path:
@@ -54,23 +61,42 @@ def bank_at(scorer: Scorer, seed: int, tips: int, folder: Path | None = None) ->
     if not path.exists():
         command = f"seed {seed}, {tips} tips"
         origin: dict[str, object] = {"command": command, "preset": preset.hash, "scorer": judge}
-        gather(preset, scorer, seed, tips).write(path, origin)
+        gather(preset, scorer, seed, tips, os.cpu_count() or 1).write(path, origin)
     return path
 
 
-def gather(preset: Preset, scorer: Scorer, seed: int, tips: int) -> Gathered:
-    """Scan ``tips`` tips, each on fresh spots of a sample and an instrument of its own."""
-    rng = np.random.default_rng(seed)
+def gather(preset: Preset, scorer: Scorer, seed: int, tips: int, workers: int) -> Gathered:
+    """Scan ``tips`` tips, each on fresh spots of a sample and an instrument of its own.
+
+    Args:
+        preset: the numbers of the simulator.
+        scorer: the judge.
+        seed: seed of tips and scans.
+        tips: how many, rounded up to whole shares.
+        workers: processes that scan.
+    """
+    jobs = ((seed, share, SHARE) for share in range(math.ceil(tips / SHARE)))
+    done: list[Gathered] = []
+    with reporting("gathering reports", tips * SPOTS, 0) as report:
+        for share in in_order(partial(_share, preset, scorer), jobs, workers):
+            done.append(share)
+            report(len(share.tips) * SPOTS, f"{sum(len(one.tips) for one in done)} tips")
+    return Gathered.joined(done)
+
+
+def _share(preset: Preset, scorer: Scorer, job: tuple[int, int, int]) -> Gathered:
+    """A few of the tips, drawn from a stream of their own."""
+    torch.set_num_threads(1)
+    seed, share, size = job
+    rng = np.random.default_rng([seed, share])
     steady: list[tuple[Numbers, Numbers]] = []
     changed: list[tuple[Numbers, Numbers]] = []
-    with reporting("gathering reports", tips * SPOTS, 0) as report:
-        for number, tip in enumerate(itertools.islice(_worth_a_look(rng, preset), tips)):
-            own = episode_preset(preset, "randomised", int(rng.integers(2**31)))
-            world = World(_changing(own, NEVER), int(rng.integers(2**31)), tip)
-            steady.append((described(tip), _looked_at(world, scorer, SPOTS)))
-            if number % STEADY == 0:
-                changed.append(_changes(own, int(rng.integers(2**31)), tip, scorer))
-            report(SPOTS, f"{len(steady)} tips")
+    for number, tip in enumerate(itertools.islice(_worth_a_look(rng, preset), size)):
+        own = episode_preset(preset, "randomised", int(rng.integers(2**31)))
+        world = World(_changing(own, NEVER), int(rng.integers(2**31)), tip)
+        steady.append((described(tip), _looked_at(world, scorer, SPOTS)))
+        if number % STEADY == 0:
+            changed.append(_changes(own, int(rng.integers(2**31)), tip, scorer))
     return Gathered(*_stacked(steady), *_stacked(changed))
 
 

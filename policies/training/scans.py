@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields, replace
 from itertools import islice
-from multiprocessing import get_context
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +15,9 @@ from policies.report import ImageState, TipState
 from policies.scorer.lines import MOST_ROWS, Rows, Setting, read_rows
 from policies.scorer.outputs import OUTPUTS
 from policies.scorer.preprocess import ScorerInput, prepare
+from policies.training.processes import in_order
 from policies.training.settings import Choice, choices
+from policies.training.varying import toned, varied
 from sim.dataset.photograph import WRAPPED_SHARE, photograph, wrapped_around
 from sim.tips.blocks import Good
 from sim.tips.tip import Tip
@@ -92,22 +90,14 @@ class _Taken:
 
 
 def generate(seed: int, chunks: range, workers: int) -> Iterator[Examples]:
-    """Yield chunks of ``CHUNK`` examples; the same seed and number give the same chunk.
+    """Chunks of ``CHUNK`` examples; the same seed and number give the same chunk.
 
     Args:
         seed: seed of everything.
         chunks: numbers of the chunks.
         workers: processes that render.
     """
-    jobs = ((seed, index, CHUNK) for index in chunks)
-    # Each process has its core: more threads of the linear algebra would wait for each other.
-    os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1"))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        # A few chunks ahead and no more: they would fill the memory faster than they are used.
-        ahead = deque(pool.submit(_chunk, job) for job in islice(jobs, 2 * workers))
-        while ahead:
-            yield ahead.popleft().result()
-            ahead.extend(pool.submit(_chunk, job) for job in islice(jobs, 1))
+    return in_order(_chunk, ((seed, index, CHUNK) for index in chunks), workers)
 
 
 def _chunk(job: tuple[int, int, int]) -> Examples:
@@ -152,11 +142,14 @@ def _image_states(world: World, settings: ScanSettings) -> tuple[bool, ...]:
 
 def _as_known(rng: np.random.Generator, scan: Scan, choice: Choice) -> Scan:
     """The scan as somebody may have it: one way only, without a scale, or as a picture."""
+    ways = [way for way in (scan.forward, scan.backward) if way is not None]
+    forward, backward = varied(rng, ways)
+    scan = replace(scan, forward=forward, backward=backward)
     if rng.uniform() < choice.photographed:
         heights = scan.forward[:: -1 if scan.direction == "up" else 1]
         if rng.uniform() < WRAPPED_SHARE:
             heights = wrapped_around(rng, heights)
-        grey = photograph(heights).astype(np.float32)
+        grey = toned(rng, photograph(heights).astype(np.float32))
         return Scan(forward=grey, scale_known=False)
     if rng.uniform() < ONE_WAY:
         scan = replace(scan, backward=None)

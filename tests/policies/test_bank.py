@@ -50,8 +50,8 @@ def test_all_looks_at_one_tip_come_from_one_entry() -> None:
 def test_a_bank_is_built_once_per_scorer_and_read_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gather, "SPOTS", 1)
-    monkeypatch.setattr(gather, "PIXELS", 32)
+    # Two tips, whose scans are taken in other processes.
+    monkeypatch.setattr(gather, "SHARE", 2)
     scorer = untaught_scorer(tmp_path)
     path = bank_at(scorer, 3, 2, tmp_path)
     manifest = BankManifest.model_validate(json.loads(path.with_suffix(".json").read_text()))
@@ -59,8 +59,8 @@ def test_a_bank_is_built_once_per_scorer_and_read_back(
     assert manifest.preset == PRESET.hash
     bank, rng = Bank.read(path), np.random.default_rng(0)
     (tip,) = itertools.islice(draw_tips(np.random.default_rng(3), PRESET), 1)
-    assert bank.looks(rng, tip).draw(rng, whole=True).report.lines == 32
-    assert bank.changing(rng, tip).draw(rng, whole=True).report.lines == 32
+    assert bank.looks(rng, tip).draw(rng, whole=True).report.lines == gather.PIXELS
+    assert bank.changing(rng, tip).draw(rng, whole=True).report.lines == gather.PIXELS
 
     def never(*_: object) -> None:
         raise AssertionError("built again")

@@ -37,6 +37,7 @@ def tensors(best: int | None = None) -> dict[str, torch.Tensor]:
         made["actor.2.bias"][best] = 100.0
     made["critic.2.weight"] *= 0
     made["critic.2.bias"] -= 1.5
+    made["chance.weight"], made["chance.bias"] = torch.zeros(1, 8), torch.zeros(1)
     made["familiar.mean"] = torch.zeros(COUNT)
     made["familiar.whitening"] = torch.eye(COUNT)
     return made
@@ -70,7 +71,9 @@ class Rule:
 
 
 def policy(folder: Path, best: int | None = None, **described: object) -> LearnedPolicy:
-    return LearnedPolicy(Brain.read(written(folder, best, **described)), means(), Rule())
+    return LearnedPolicy(
+        Brain.read(written(folder, best, **described)), means(), Rule(), scan_s=24.0
+    )
 
 
 def test_the_best_choice_that_is_allowed_is_made_and_explained(tmp_path: Path) -> None:
@@ -78,7 +81,9 @@ def test_the_best_choice_that_is_allowed_is_made_and_explained(tmp_path: Path) -
     own = policy(tmp_path, names.index("pulse -5 0.2s"))
     proposal = own.propose([looked(report(blunt=0.8))])
     assert proposal.choice == PULSE
-    assert proposal.reason == "blunt: pulse -5.0 V for 0.2 s; 30 more scans expected"
+    assert proposal.reason == "blunt: pulse -5.0 V for 0.2 s, 50 % hope of a good tip"
+    assert proposal.cost_s == pytest.approx(30 * 24.0)
+    assert proposal.chance == pytest.approx(0.5)
 
 
 def test_what_is_masked_is_never_chosen(tmp_path: Path) -> None:

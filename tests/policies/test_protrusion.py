@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from scipy import ndimage
 
 from policies.scorer.protrusion import (
     PATCHES,
     PITCH_M,
     POINTS,
     SMALL_WEIGHT,
+    highest_of,
     mean_protrusion,
 )
 
@@ -70,3 +73,10 @@ def test_what_only_one_direction_shows_is_in_its_picture_alone() -> None:
     at = POINTS // 2, POINTS // 2 + round(1.5e-9 / PITCH_M)
     assert found[0][at] > 0.3
     assert abs(found[2][at]) < 0.1
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 7, 9, 11, 13, 31])
+def test_the_highest_around_each_line_is_that_of_a_maximum_filter(size: int) -> None:
+    z = np.random.default_rng(size).normal(size=(20, 5)).astype(np.float32)
+    expected = ndimage.maximum_filter1d(z, size, axis=0, mode="nearest")
+    assert np.array_equal(highest_of(z, size), expected)
