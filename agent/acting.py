@@ -1,12 +1,21 @@
-"""Carrying out an action: the intent is durable first, and what is unknown stays unknown."""
+"""Carrying out an action: allowed if somebody is asked, its intent durable before its effect.
+
+What is unknown stays unknown.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
+from agent.approval import Request, Verdict
 from agent.config import RepairSettings
-from agent.record import Intent
+from agent.record import Intent, Kind, encode_answer, encode_request
 from agent.run import Run
+from agent.supervision import Supervision
+from agent.wording import spot
 from drivers.actions import Action, Approach, CoarseMove, Indentation, MoveTo, Pulse
-from drivers.errors import Refused
+from drivers.errors import Denied, Refused
 from drivers.outcome import Outcome
 from drivers.sample_map import Site
 from policies.episode import Act
@@ -17,6 +26,7 @@ async def act(run: Run, step: Act, settings: RepairSettings) -> Acted:
     """Carry out ``step``, with the way there and, after a coarse move, the way back to the surface.
 
     Raises:
+        Denied: the action was not allowed and not sent.
         Refused: the action lies outside the envelope and was not sent.
         InstrumentError: the instrument failed.
     """
@@ -39,11 +49,17 @@ def _intent(action: Action, site: Site, reason: str, *, own: bool) -> Intent:
 async def perform(run: Run, intent: Intent) -> Outcome:
     """Carry out one action: its intent durable before, its outcome after.
 
+    Every action passes here, so that whoever supervises is asked about each that concerns them.
+
     Raises:
+        Denied: it was not allowed and not sent.
         Refused: it lies outside the envelope and was not sent.
         InstrumentError: the instrument failed.
         FileError: the journal cannot be written; if that was the intent, nothing was sent.
     """
+    supervision = run.supervision
+    if supervision is not None and supervision.concerns(intent.action):
+        await _get_allowed(run, supervision, intent)
     entry = run.journal.intend(intent, run.now_s)
     try:
         outcome = await run.instrument(run.microscope.perform(intent.action))
@@ -53,3 +69,46 @@ async def perform(run: Run, intent: Intent) -> Outcome:
     # Any other error leaves the intent without an answer: whether the tip was touched is unknown.
     run.journal.done(entry, outcome)
     return outcome
+
+
+async def _get_allowed(run: Run, supervision: Supervision, intent: Intent) -> None:
+    """Ask, and use the approval up for what is sent next.
+
+    Raises:
+        Denied: there is none.
+    """
+    loop, approvals = asyncio.get_running_loop(), supervision.approvals
+    action, x_m, y_m = intent.action, intent.x_m, intent.y_m
+    request = approvals.ask(action, x_m, y_m, intent.reason, loop.time())
+    run.journal.note(Kind.ASKED, run.now_s, encode_request(request))
+    run.tell(replace(run.progress, request=request))
+    try:
+        await _hear(run, supervision, request)
+    finally:
+        run.tell(replace(run.progress, request=None))
+    verdict = approvals.spend(request.id, action, x_m, y_m, loop.time())
+    if verdict is not Verdict.ALLOWED:
+        raise Denied(
+            f"{action.kind} at {spot(x_m, y_m)} was not sent: {_why_not(verdict, request)}; "
+            "to go on, approach and start again, with narrower [limits] if it was too much"
+        )
+
+
+async def _hear(run: Run, supervision: Supervision, request: Request) -> None:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout_at(request.expires_s):
+            answer = await run.instrument(supervision.asker.ask(request))
+    except TimeoutError:
+        run.journal.note(Kind.EXPIRED, run.now_s, {"request": request.id})
+    else:
+        verdict = supervision.approvals.answer(answer, loop.time())
+        run.journal.note(Kind.ANSWERED, run.now_s, encode_answer(answer, verdict))
+
+
+def _why_not(verdict: Verdict, request: Request) -> str:
+    if verdict is Verdict.DENIED:
+        return "the operator did not allow it"
+    if verdict in (Verdict.EXPIRED, Verdict.UNANSWERED):
+        return f"nobody allowed it within {request.timeout_s:g} s"
+    return f"the approval does not fit it ({verdict})"

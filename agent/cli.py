@@ -43,6 +43,9 @@ def repair(
     unattended: Annotated[
         bool, typer.Option("--unattended", help="Nobody watches: refuse to run without a guardian.")
     ] = False,
+    supervised: Annotated[
+        bool, typer.Option("--supervised", help="Ask here before actions; only a yes allows them.")
+    ] = False,
 ) -> None:
     """Bring the tip of a microscope to confirmed-good."""
     from rich.console import Console
@@ -51,16 +54,22 @@ def repair(
     from agent.display import Display
     from agent.loop import run
     from agent.session import run_repair
+    from agent.terminal import Terminal
     from policies.scorer import Scorer
 
     settings = load_config(config_file).overridden(
-        uri=microscope, max_actions=max_actions, directory=journal, unattended=unattended
+        uri=microscope,
+        max_actions=max_actions,
+        directory=journal,
+        unattended=unattended,
+        supervised=supervised,
     )
+    asker = Terminal.open() if settings.approval.supervised else None
     display = Display(Console(stderr=True, quiet=quiet))
     scorer = Scorer.load()
     try:
         with display:
-            run(run_repair(settings, seed, scorer, display.show))
+            run(run_repair(settings, seed, scorer, display.show, asker))
     finally:
         # Also after Ctrl-C: what was done to the tip must be told.
         if display.result is not None:

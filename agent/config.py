@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -29,6 +29,9 @@ from drivers.microscope import Feedback, MicroscopeState
 from drivers.scan import Frame, ScanSettings
 from policies.plan import RepairPlan
 
+ActionKind = Literal[
+    "pulse", "indentation", "move_to", "coarse_move", "approach", "wait", "retune_feedback"
+]
 DEFAULT_FILE = Path("tipsmith.toml")
 #: Stands for an instrument that is not open yet: how far it reaches, it says itself.
 UNKNOWN = MicroscopeState(
@@ -171,6 +174,22 @@ class GuardianSettings(_Section):
         return {name: value for name, value in self if name not in ours}
 
 
+class ApprovalSettings(_Section):
+    """Supervised mode: somebody is asked before actions, and nothing but a yes lets them pass.
+
+    Attributes:
+        supervised: whether somebody is asked at all.
+        ask: kinds of action that are asked about.
+        timeout_s: time to answer (s); then it is denied.
+    """
+
+    supervised: bool = False
+    ask: tuple[ActionKind, ...] = Field(
+        ("pulse", "indentation", "coarse_move"), min_length=1, strict=False
+    )
+    timeout_s: float = Field(120.0, ge=5, le=3600)
+
+
 class Config(BaseSettings):
     """Everything that can be configured."""
 
@@ -181,6 +200,7 @@ class Config(BaseSettings):
     repair: RepairSettings = RepairSettings()
     journal: JournalSettings = JournalSettings()
     guardian: GuardianSettings = GuardianSettings()
+    approval: ApprovalSettings = ApprovalSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -210,10 +230,17 @@ class Config(BaseSettings):
         max_actions: int | None = None,
         directory: Path | None = None,
         unattended: bool = False,
+        supervised: bool = False,
     ) -> Config:
-        """This configuration with what the command line says instead; None changes nothing."""
+        """This configuration with what the command line says instead; None changes nothing.
+
+        Raises:
+            ConfigError: somebody is to be asked where nobody watches.
+        """
         microscope, repair, journal = self.microscope, self.repair, self.journal
-        guardian = self.guardian
+        guardian, approval = self.guardian, self.approval
+        if supervised:
+            approval = approval.model_copy(update={"supervised": True})
         if unattended:
             guardian = guardian.model_copy(update={"unattended": True})
         if uri is not None:
@@ -227,7 +254,9 @@ class Config(BaseSettings):
             "repair": repair,
             "journal": journal,
             "guardian": guardian,
+            "approval": approval,
         }
+        _check_watched(guardian, approval)
         return self.model_copy(update=changed)
 
     def to_toml(self) -> str:
@@ -255,6 +284,7 @@ def load_config(path: Path | None = None) -> Config:
     try:
         config = Config.model_validate(_read(path))
         _check_repair(config.repair, config.envelope)
+        _check_watched(config.guardian, config.approval)
     except ValidationError as error:
         raise ConfigError(f"{path}: {_sentence(error)}") from None
     except ConfigError as error:
@@ -281,6 +311,14 @@ def _check_repair(repair: RepairSettings, limits: Limits) -> None:
         check_action(travel, UNKNOWN, limits)
     except Refused as refusal:
         raise ConfigError(f"[repair]: {refusal}") from None
+
+
+def _check_watched(guardian: GuardianSettings, approval: ApprovalSettings) -> None:
+    if guardian.unattended and approval.supervised:
+        raise ConfigError(
+            "supervised and unattended exclude each other: either somebody answers before actions "
+            "or nobody watches; give only one of them, on the command line and in the file"
+        )
 
 
 def _sentence(error: ValidationError) -> str:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from agent.phases import Phase
 from agent.result import Progress, RepairResult
+from agent.wording import spot
 from drivers.outcome import Outcome
 from policies.episode import Act, Look
 from policies.history import Acted, Event, Looked
@@ -50,8 +51,13 @@ class Display:
         return self._progress.result
 
     def show(self, progress: Progress) -> None:
-        """Show ``progress``."""
+        """Show ``progress``; a question has the terminal to itself."""
+        was_asking = self._progress.request is not None
         self._progress = progress
+        if progress.request is not None:
+            self._live.stop()
+        elif was_asking and self._console.is_terminal:
+            self._live.start()
         if progress.note is not None:
             self._console.print(Text(f"{_time(progress.instrument_s)}  {progress.note}"))
         if progress.event is not None:
@@ -64,9 +70,9 @@ class Display:
             head.append(f"  {progress.step.reason}")
         match progress.step:
             case Look(frame=frame):
-                head.append(f"  {_spot(frame.x_m, frame.y_m)}, line {progress.lines}")
+                head.append(f"  {spot(frame.x_m, frame.y_m)}, line {progress.lines}")
             case Act(site=site):
-                head.append(f"  {_spot(site.x_m, site.y_m)}")
+                head.append(f"  {spot(site.x_m, site.y_m)}")
         return Group(head, *([] if progress.report is None else [_bars(progress.report)]))
 
 
@@ -98,9 +104,9 @@ def result_table(result: RepairResult) -> Table:
 def _line(instrument_s: float, event: Event) -> Text:
     match event:
         case Looked():
-            where, what, said = "look", _spot(event.frame.x_m, event.frame.y_m), _verdict(event)
+            where, what, said = "look", spot(event.frame.x_m, event.frame.y_m), _verdict(event)
         case Acted():
-            where, what, said = event.action.kind, _spot(event.x_m, event.y_m), _effect(event)
+            where, what, said = event.action.kind, spot(event.x_m, event.y_m), _effect(event)
     return Text(f"{_time(instrument_s)}  {where:<12} {what:<18} {said}")
 
 
@@ -123,10 +129,6 @@ def _bars(report: TipReport) -> Table:
         bar = ProgressBar(total=1.0, completed=share, width=BAR_WIDTH)
         table.add_row(f"  {name}", bar, f"{share:4.0%}")
     return table
-
-
-def _spot(x_m: float, y_m: float) -> str:
-    return f"({round(x_m / 1e-9)}, {round(y_m / 1e-9)}) nm"
 
 
 def _time(seconds: float) -> str:

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from agent.config import GuardianSettings
 from agent.guardian.asking import ask
-from agent.guardian.statefile import Report, read_report
+from agent.guardian.statefile import READ_OR_WRITE, Report, check_private, read_report
 from agent.guardian.states import GUARDING, State
 from agent.installation import ROOT
 from agent.lease import Lease
@@ -130,6 +130,7 @@ def _alone(path: Path) -> Iterator[None]:
 async def _running(path: Path) -> Report:
     """The report of a guardian that runs and is free; started if there is none."""
     try:
+        check_private(path, READ_OR_WRITE)
         answer = ask(path, "state")
         report = read_report(path)
         if answer is not None and answer.state in GUARDING:

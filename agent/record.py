@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from agent.approval import Answer, Request, Verdict
 from drivers.actions import ACTION, Action
 from drivers.outcome import Outcome, Trace
 from policies.history import Looked
@@ -23,7 +24,10 @@ SAMPLE_BYTES = 16
 
 
 class Kind(StrEnum):
-    """What an entry tells; ``FOUND`` is what the run before has left out of order."""
+    """What an entry tells; ``FOUND`` is what the run before has left out of order.
+
+    ``ASKED``, ``ANSWERED`` and ``EXPIRED`` tell of requests for approval.
+    """
 
     STARTED = "started"
     LOOK_STARTED = "look_started"
@@ -35,6 +39,9 @@ class Kind(StrEnum):
     ERROR = "error"
     FOUND = "found"
     WITHDRAWN = "withdrawn"
+    ASKED = "asked"
+    ANSWERED = "answered"
+    EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,30 @@ def encode_intent(intent: Intent) -> dict[str, Any]:
 def decode_intent(payload: Payload) -> Intent:
     """The intent that ``encode_intent`` took apart."""
     return Intent(**{**payload, "action": ACTION.validate_python(payload["action"])})
+
+
+def encode_request(request: Request) -> dict[str, Any]:
+    """A question as JSON holds it."""
+    return {
+        "request": request.id,
+        "sha256": request.digest,
+        "action": request.action.model_dump(mode="json"),
+        "x_m": request.x_m,
+        "y_m": request.y_m,
+        "reason": request.reason,
+        "timeout_s": request.timeout_s,
+    }
+
+
+def encode_answer(answer: Answer, verdict: Verdict) -> dict[str, Any]:
+    """An answer, and what it came to, as JSON holds it."""
+    return {
+        "request": answer.id,
+        "sha256": answer.digest,
+        "allowed": answer.allowed,
+        "by": answer.by,
+        "verdict": verdict.value,
+    }
 
 
 def encode_outcome(outcome: Outcome) -> tuple[dict[str, Any], bytes | None]:

@@ -17,6 +17,7 @@ from agent.record import Kind
 from agent.recovery import Found, recover
 from agent.result import GOOD_EXIT, NOT_GOOD_EXIT, Ending, Listener, RepairResult
 from agent.run import Run
+from agent.supervision import Supervision
 from drivers.envelope import EnvelopedMicroscope
 from drivers.errors import FileError, InstrumentError, TipsmithError, UserError
 from policies.episode import Act, Declare, Look, next_step
@@ -37,6 +38,7 @@ async def repair(
     on_progress: Listener = lambda _: None,
     guard: Guard = NO_GUARD,
     found: Found | None = None,
+    supervision: Supervision | None = None,
 ) -> RepairResult:
     """Repair the tip.
 
@@ -51,6 +53,7 @@ async def repair(
         on_progress: sees every step as it goes; must return at once.
         guard: what withdraws the tip if this program cannot; without it the repair stops.
         found: what the run before has left out of order, or None.
+        supervision: who is asked before actions, or None; what is not allowed ends the repair.
 
     Returns:
         The result; an error of instrument, envelope or journal makes it ``stopped``.
@@ -61,7 +64,7 @@ async def repair(
     """
     _refuse_to_resume(journal)
     return await _Repair(
-        Run(microscope, journal, on_progress), scorer, policy, settings, guard, found
+        Run(microscope, journal, on_progress, supervision), scorer, policy, settings, guard, found
     ).carry_out()
 
 

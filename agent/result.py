@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from agent.approval import Request
 from agent.phases import Phase
 from policies.episode import Step
 from policies.history import Event
@@ -66,6 +67,7 @@ class Progress:
         event: the look or action that has just ended, or None.
         result: the result, at the end.
         note: a sentence for the operator, or None.
+        request: the question that waits for an answer, or None.
     """
 
     phase: Phase
@@ -77,6 +79,7 @@ class Progress:
     event: Event | None = None
     result: RepairResult | None = None
     note: str | None = None
+    request: Request | None = None
 
 
 Listener = Callable[[Progress], None]

@@ -10,6 +10,7 @@ from typing import TypeVar
 from agent.journal import Journal
 from agent.phases import Phase, Phases
 from agent.result import Listener, Progress
+from agent.supervision import Supervision
 from drivers.envelope import EnvelopedMicroscope
 
 Reply = TypeVar("Reply")
@@ -21,14 +22,20 @@ class Run:
     Attributes:
         microscope: the instrument, inside its envelope.
         journal: where everything is written.
+        supervision: who is asked before actions, or None.
         progress: the latest glance.
     """
 
     def __init__(
-        self, microscope: EnvelopedMicroscope, journal: Journal, listener: Listener
+        self,
+        microscope: EnvelopedMicroscope,
+        journal: Journal,
+        listener: Listener,
+        supervision: Supervision | None = None,
     ) -> None:
         self.microscope = microscope
         self.journal = journal
+        self.supervision = supervision
         self.progress = Progress(Phase.STARTING)
         self._phases = Phases()
         self._listener = listener
@@ -62,7 +69,7 @@ class Run:
         return self.now_s - self._began_s
 
     async def instrument(self, call: Awaitable[Reply]) -> Reply:
-        """Wait for the instrument, and keep account of the wait."""
+        """Wait for the instrument, or for an operator, and keep account of the wait."""
         started = perf_counter()
         try:
             return await call

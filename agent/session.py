@@ -16,11 +16,12 @@ from agent.journal.room import check_room
 from agent.loop import finish
 from agent.phases import Phase
 from agent.policy import ESCALATION, make_policy
-from agent.recovery import Found, look_back
+from agent.recovery import look_back
 from agent.repair import repair
 from agent.result import Listener, Progress, RepairResult
+from agent.supervision import Asker, Supervision
 from drivers.envelope import EnvelopedMicroscope, Limits
-from drivers.errors import InstrumentError
+from drivers.errors import ConfigError, InstrumentError
 from drivers.microscope import Capability
 from drivers.registry import open_microscope
 from policies.scorer import Scorer
@@ -32,7 +33,11 @@ NEEDED = frozenset({Capability.SCAN, Capability.PULSE, Capability.INDENT})
 
 
 async def run_repair(
-    config: Config, seed: int | None, scorer: Scorer, on_progress: Listener
+    config: Config,
+    seed: int | None,
+    scorer: Scorer,
+    on_progress: Listener,
+    asker: Asker | None = None,
 ) -> RepairResult:
     """Repair the tip of the configured microscope.
 
@@ -41,14 +46,16 @@ async def run_repair(
         seed: seed for simulated instruments.
         scorer: judges scans.
         on_progress: sees every step as it goes.
+        asker: puts the questions of a supervised run.
 
     Raises:
         UnknownMicroscope: no driver serves the address.
-        ConfigError: the address or an option is wrong.
+        ConfigError: the address or an option is wrong, or a supervised run has nobody to ask.
         InstrumentError: the instrument does not answer, or lacks what a repair needs.
         GuardianLost: the instrument can be guarded, and the guardian does not start or is latched.
         FileError: the journal cannot be started, or may not fit on the disk.
     """
+    supervision = _supervision(config, asker)
     directory = Path(config.journal.directory)
     check_room(directory, config.repair)
     found = look_back(directory, config.microscope.uri)
@@ -63,26 +70,36 @@ async def run_repair(
         _check_capabilities(microscope)
         async with guarded(microscope, config.guardian) as guard:
             latest.see(Progress(Phase.STARTING, note=guard.header))
-            result = await _repair(microscope, config, seed, scorer, latest.see, guard, found)
+            with _journal(microscope, config, seed, scorer, guard) as journal:
+                result = await repair(
+                    microscope,
+                    scorer,
+                    make_policy(ESCALATION, config.repair.at, microscope.limits),
+                    config.repair,
+                    journal,
+                    latest.see,
+                    guard,
+                    found,
+                    supervision,
+                )
     finally:
         warning = await finish(_close(microscope, latest))
     return replace(result, warning=warning)
 
 
-async def _repair(
-    microscope: EnvelopedMicroscope,
-    config: Config,
-    seed: int | None,
-    scorer: Scorer,
-    listener: Listener,
-    guard: Guard,
-    found: Found | None,
-) -> RepairResult:
-    settings, limits = config.repair, microscope.limits
-    about = {**_about(config, seed, scorer, limits), "guardian": guard.header}
-    policy = make_policy(ESCALATION, settings.at, limits)
-    with Journal.create(Path(config.journal.directory), about) as journal:
-        return await repair(microscope, scorer, policy, settings, journal, listener, guard, found)
+def _supervision(config: Config, asker: Asker | None) -> Supervision | None:
+    if not config.approval.supervised:
+        return None
+    if asker is None:
+        raise ConfigError("a supervised run needs somebody to ask, and nobody can be asked here")
+    return Supervision(config.approval, asker)
+
+
+def _journal(
+    microscope: EnvelopedMicroscope, config: Config, seed: int | None, scorer: Scorer, guard: Guard
+) -> Journal:
+    about = {**_about(config, seed, scorer, microscope.limits), "guardian": guard.header}
+    return Journal.create(Path(config.journal.directory), about)
 
 
 class _Latest:

@@ -6,6 +6,7 @@ TipsmithError
         UnknownMicroscope     a microscope address whose scheme no driver serves
         FileError             a file that cannot be read or written as what it should be
     Refused                   an action or scan outside the envelope; nothing was sent
+    Denied                    an action that whoever was asked did not allow; nothing was sent
     InstrumentError           the instrument's side; the command line exits with 3
         ConnectionFailed      nobody answered, or the peer is not what was asked for
         ConnectionLost        the link broke, or an answer did not come in time
@@ -56,6 +57,10 @@ class Refused(TipsmithError):
     def __init__(self, limit: str, message: str) -> None:
         super().__init__(message)
         self.limit = limit
+
+
+class Denied(TipsmithError):
+    """An action was not allowed by whoever was asked; it was not sent."""
 
 
 class InstrumentError(TipsmithError):

@@ -18,7 +18,7 @@ from agent.guardian.desk import Desk
 from agent.guardian.effects import Connect, Drop, Effect, Send, Tell
 from agent.guardian.link import InstrumentLink, VisitorLink
 from agent.guardian.orders import read_orders, read_timing
-from agent.guardian.statefile import Report, read_report, write_report
+from agent.guardian.statefile import WRITE, Report, check_private, read_report, write_report
 from agent.guardian.states import GUARDING, LATCHED, State
 from agent.guardian.telling import Teller
 
@@ -53,8 +53,11 @@ class GuardianProcess:
 
         Raises:
             OSError: the state file cannot be written, or no port be had.
-            ValueError: the state file is damaged, or another guardian's.
+            ValueError: the state file is damaged, another guardian's, or others can change it.
         """
+        # One that others could only read still says how to withdraw; it is replaced by a private
+        # one with a new token.
+        check_private(self._path, WRITE)
         before = read_report(self._path)
         if ask(self._path, "state") is not None:
             raise ValueError(f"another guardian runs with the state file {self._path}")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agent.guardian.states import State
+
+#: What others than its owner may not do with the file.
+READ_OR_WRITE, WRITE = 0o077, 0o022
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Report:
     since_utc: str
     pid: int
     port: int
-    token: str
+    token: str = field(repr=False)
     handed: Mapping[str, Any] | None
 
 
@@ -47,6 +51,30 @@ def write_report(path: Path, report: Report) -> None:
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(asdict(report), file)
     draft.replace(path)
+
+
+def check_private(path: Path, forbidden: int) -> None:
+    """Make sure that the file, if there is one, is nobody else's; where the system knows owners.
+
+    Args:
+        path: the file.
+        forbidden: what others may not do, as bits of its mode: ``READ_OR_WRITE`` or ``WRITE``.
+
+    Raises:
+        ValueError: it belongs to somebody else, or others may do it.
+        OSError: the file cannot be asked.
+    """
+    if os.name != "posix" or not path.exists():
+        return
+    status = path.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid != os.geteuid():
+        raise ValueError(f"{path} belongs to another user; give a state file of your own")
+    if mode & forbidden:
+        raise ValueError(
+            f"others can read or change {path} (mode {mode:o}), and with what it holds they can "
+            f"command the guardian; see that nobody has, then run 'chmod 600 {path}'"
+        )
 
 
 def read_report(path: Path) -> Report | None:

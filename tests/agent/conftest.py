@@ -11,6 +11,7 @@ from agent.config import RepairSettings
 from agent.journal import Journal
 from agent.repair import repair
 from agent.result import Progress, RepairResult
+from agent.supervision import Supervision
 from drivers.envelope import Limits
 from policies.proposal import Policy
 from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer
@@ -50,6 +51,7 @@ def start(settings: RepairSettings, journal: Journal, seen: list[Progress]) -> S
         scorer: ScriptedScorer | None = None,
         limits: Limits | None = None,
         settings: RepairSettings = settings,
+        supervision: Supervision | None = None,
     ) -> Awaitable[RepairResult]:
         return repair(
             microscope.enveloped(limits),
@@ -58,6 +60,7 @@ def start(settings: RepairSettings, journal: Journal, seen: list[Progress]) -> S
             settings,
             journal,
             seen.append,
+            supervision=supervision,
         )
 
     return begin

@@ -203,6 +203,22 @@ def test_an_instrument_that_cannot_act_leaves_with_3(tipsmith: Tipsmith, tmp_pat
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ([], "supervised mode asks in the terminal, and standard input or standard error is none"),
+        (["--unattended"], "supervised and unattended exclude each other"),
+    ],
+)
+def test_supervised_mode_is_refused_where_nobody_can_be_asked(
+    tipsmith: Tipsmith, tmp_path: Path, more: list[str], sentence: str
+):
+    ran = repair(tipsmith, "bad", "--supervised", "--quiet", *more)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"tipsmith: {sentence}")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_an_unknown_microscope_leaves_with_2(tipsmith: Tipsmith):
     ran = tipsmith("repair", "--microscope", "rhk://host")
     assert ran.code == 2

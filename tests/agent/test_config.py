@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config import Config, LookSettings, load_config
+from agent.config import ActionKind, Config, LookSettings, load_config
+from drivers.actions import Action
 from drivers.errors import ConfigError
 from drivers.nanonis.options import read_options
 from drivers.registry import Address
@@ -26,6 +28,9 @@ frame_nm = 30.0
 setpoint_pa = 100
 [journal]
 directory = "nights"
+[approval]
+ask = ["pulse", "approach"]
+timeout_s = 30
 """
 
 
@@ -43,6 +48,7 @@ def test_a_file_is_read(tmp_path: Path):
     assert config.repair.frame_nm == 30
     assert config.repair.at.setpoint_a == pytest.approx(100e-12)
     assert config.journal.directory == "nights"
+    assert config.approval.ask == ("pulse", "approach")
 
 
 @pytest.mark.parametrize(
@@ -79,6 +85,13 @@ def test_a_file_is_read(tmp_path: Path):
         ("[repair]\nforward_s = 0.001", r"\[repair\]: scan refused: .*above max_speed_nm_per_s"),
         ("[repair]\ntravel_nm_per_s = 3e3", r"\[repair\]: move_to refused: .*max_speed_nm_per_s"),
         ("[limits]\nmax_bias_v = 0.3", r"\[repair\]: scan refused: .*above max_bias_v 0.3"),
+        ("[approval]\nask = ['scan']", r"\[approval\] ask: .*'pulse'.*, got \"scan\""),
+        ("[approval]\nask = []", r"\[approval\] ask: .*at least 1"),
+        ("[approval]\ntimeout_s = 1.0", r"\[approval\] timeout_s: .*greater than or equal to 5"),
+        (
+            "[approval]\nsupervised = true\n[guardian]\nunattended = true",
+            "tip.toml: supervised and unattended exclude each other",
+        ),
         ("x =", "tip.toml: is not TOML"),
     ],
 )
@@ -136,6 +149,19 @@ def test_the_command_line_overrides_what_it_names():
     assert (config.microscope.uri, config.repair.max_actions) == ("sim:hopg", 4)
     assert config.journal.directory == "here"
     assert Config().overridden() == Config()
+
+
+def test_nobody_is_asked_unless_told():
+    assert not Config().approval.supervised
+    assert Config().overridden(supervised=True).approval.supervised
+    for one, other in (("supervised", "unattended"), ("unattended", "supervised")):
+        with pytest.raises(ConfigError, match="exclude each other"):
+            Config().overridden(**{one: True}).overridden(**{other: True})
+
+
+def test_every_kind_of_action_can_be_asked_about():
+    kinds = {action.model_fields["kind"].default for action in get_args(get_args(Action)[0])}
+    assert set(get_args(ActionKind)) == kinds
 
 
 def test_the_scan_takes_over_every_setting():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from dataclasses import asdict
 from pathlib import Path
@@ -12,12 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config import GuardianSettings
+from agent.guardian.__main__ import main
 from agent.guardian.core import Guardian
 from agent.guardian.desk import Answer, Desk, decode_answer, encode_request
 from agent.guardian.orders import Verdict, read_orders, read_timing
-from agent.guardian.statefile import Report, read_report, write_report
+from agent.guardian.statefile import (
+    READ_OR_WRITE,
+    WRITE,
+    Report,
+    check_private,
+    read_report,
+    write_report,
+)
 from agent.guardian.states import State
+from agent.guarding import guarded
 from drivers.emergency import Emergency, Exchange, Framing, Reading
+from drivers.errors import GuardianLost
 
 TOKEN = "0123"  # noqa: S105 - no secret
 EMERGENCY = Emergency(
@@ -28,6 +39,15 @@ EMERGENCY = Emergency(
     (Exchange("z", b"z?", b"z", bytes(8), Reading(">f", ((1.0, float("inf")),))),),
 )
 HANDED = {"orders": asdict(EMERGENCY), "timing": GuardianSettings().timing}
+
+
+class Instrument:
+    """As much of one as a guardian needs."""
+
+    name = "guardable STM"
+
+    async def emergency(self) -> Emergency:
+        return EMERGENCY
 
 
 class Counter:
@@ -171,6 +191,60 @@ def test_a_report_is_written_for_its_owner_only(tmp_path: Path):
     assert read_report(path) == report
     assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
     assert [found.name for found in path.parent.iterdir()] == ["guardian.json"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such modes")
+@pytest.mark.parametrize(
+    ("mode", "readable", "changeable"),
+    [(0o600, False, False), (0o644, True, False), (0o640, True, False), (0o602, True, True)],
+)
+def test_a_report_that_is_not_private_is_told(
+    tmp_path: Path, mode: int, readable: bool, changeable: bool
+):
+    path = tmp_path / "guardian.json"
+    check_private(path, READ_OR_WRITE)
+    path.touch()
+    path.chmod(mode)
+    for forbidden, told in ((READ_OR_WRITE, readable), (WRITE, changeable)):
+        if told:
+            with pytest.raises(ValueError, match=rf"mode {mode:o}.*chmod 600"):
+                check_private(path, forbidden)
+        else:
+            check_private(path, forbidden)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such owners")
+def test_a_report_of_somebody_else_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "guardian.json"
+    path.touch(0o600)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(ValueError, match="belongs to another user"):
+        check_private(path, WRITE)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such modes")
+async def test_no_run_starts_with_a_file_that_others_can_read(tmp_path: Path):
+    path = tmp_path / "guardian.json"
+    report = Report(State.DISARMED, "why", "2026-01-01", 1, 2, "the secret", None)
+    write_report(path, report)
+    path.chmod(0o644)
+    with pytest.raises(GuardianLost, match="others can read or change") as caught:
+        async with guarded(Instrument(), GuardianSettings(state=str(path))):
+            pytest.fail("it went on")
+    assert "the secret" not in f"{caught.value} {report}"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such modes")
+def test_no_guardian_takes_orders_that_others_can_change(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "guardian.json"
+    write_report(path, Report(State.ARMED, "why", "2026-01-01", 1, 2, "the secret", {"orders": {}}))
+    path.chmod(0o622)
+    assert main(["--state", str(path), "--once"]) == 3
+    told = capsys.readouterr().err
+    assert told.startswith(f"tipsmith guardian: cannot start: others can read or change {path}")
+    assert "the secret" not in told
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"state": "armed"}', '{"state": "x"}'])

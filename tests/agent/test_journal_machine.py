@@ -18,7 +18,9 @@ from tests.agent.scripted import DIP
 INTENT = Intent(DIP, 1e-9, 2e-9, "because", own=True)
 TORN = st.binary(max_size=6000)
 ANSWERS = st.sampled_from((Kind.OUTCOME, Kind.REFUSED))
-NOTES = st.sampled_from((Kind.STARTED, Kind.DECLARED, Kind.ERROR, Kind.FOUND, Kind.WITHDRAWN))
+NOTES = st.sampled_from(
+    sorted(set(Kind) - {Kind.LOOK_STARTED, Kind.LOOKED, Kind.INTENT, Kind.OUTCOME, Kind.REFUSED})
+)
 
 Known = tuple[Kind, int | None]
 
