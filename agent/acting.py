@@ -15,7 +15,7 @@ from agent.run import Run
 from agent.supervision import Supervision
 from agent.wording import spot
 from drivers.actions import Action, Approach, CoarseMove, Indentation, MoveTo, Pulse
-from drivers.errors import Denied, Refused
+from drivers.errors import Denied, Refused, SettingsChanged
 from drivers.outcome import Outcome
 from drivers.sample_map import Site
 from policies.episode import Act
@@ -54,19 +54,24 @@ async def perform(run: Run, intent: Intent) -> Outcome:
     Raises:
         Denied: it was not allowed and not sent.
         Refused: it lies outside the envelope and was not sent.
+        SettingsChanged: somebody else has changed what the agent had set; it was not sent.
+        Alarm: a watch was set off; it was not sent.
         InstrumentError: the instrument failed.
         FileError: the journal cannot be written; if that was the intent, nothing was sent.
     """
     supervision = run.supervision
     if supervision is not None and supervision.concerns(intent.action):
         await _get_allowed(run, supervision, intent)
+    # Last of all: while somebody was asked, somebody may have changed something.
+    await run.instrument(run.watchdog.inspect())
     entry = run.journal.intend(intent, run.now_s)
     try:
         outcome = await run.instrument(run.microscope.perform(intent.action))
-    except Refused as refusal:
+    except (Refused, SettingsChanged) as refusal:
         run.journal.refused(entry, str(refusal), run.now_s)
         raise
     # Any other error leaves the intent without an answer: whether the tip was touched is unknown.
+    run.watchdog.acted(intent.action)
     run.journal.done(entry, outcome)
     return outcome
 

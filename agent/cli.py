@@ -87,7 +87,7 @@ def _tell(result: RepairResult, *, as_json: bool) -> None:
         typer.echo(result.to_json())
     else:
         Console().print(result_table(result))
-    if result.outcome == "stopped":
+    if result.outcome in ("paused", "stopped"):
         typer.echo(f"tipsmith: {result.reason}", err=True)
     if result.warning is not None:
         typer.echo(f"tipsmith: {result.warning}", err=True)

@@ -190,6 +190,34 @@ class ApprovalSettings(_Section):
     timeout_s: float = Field(120.0, ge=5, le=3600)
 
 
+class WatchdogSettings(_Section):
+    """When the watches beside a run are set off.
+
+    Attributes:
+        current_ratio: current between steps that is too much, in setpoints.
+        z_margin: share of the z range, at either end of it, in which nothing is begun.
+        stall_s: wall time without a line after which a scan counts as stalled (s), at least.
+        stall_lines: the same in times of a line.
+        silent_s: wall time for the instrument to tell its state (s).
+        clock_jump_s: jump of this computer's clock that is told (s).
+        min_disk_mib: room that the disk of the journal must have (MiB).
+        min_memory_mib: memory that this computer should have left (MiB).
+    """
+
+    current_ratio: float = Field(20.0, gt=1, le=1000)
+    z_margin: float = Field(0.02, ge=0, lt=0.5)
+    stall_s: float = Field(120.0, ge=1, le=3600)
+    stall_lines: float = Field(10.0, ge=2, le=1000)
+    silent_s: float = Field(30.0, ge=1, le=600)
+    clock_jump_s: float = Field(5.0, ge=1, le=3600)
+    min_disk_mib: float = Field(8.0, ge=1)
+    min_memory_mib: float = Field(128.0, ge=0)
+
+
+#: The watches where nothing is configured.
+USUAL_WATCHES = WatchdogSettings()
+
+
 class Config(BaseSettings):
     """Everything that can be configured."""
 
@@ -201,6 +229,7 @@ class Config(BaseSettings):
     journal: JournalSettings = JournalSettings()
     guardian: GuardianSettings = GuardianSettings()
     approval: ApprovalSettings = ApprovalSettings()
+    watchdogs: WatchdogSettings = USUAL_WATCHES
 
     @classmethod
     def settings_customise_sources(

@@ -20,7 +20,7 @@ from policies.history import Acted, Event, Looked
 from policies.report import TipReport
 
 BAR_WIDTH = 30
-COLOURS = {"good": "green", "gave_up": "yellow", "stopped": "red"}
+COLOURS = {"good": "green", "gave_up": "yellow", "paused": "yellow", "stopped": "red"}
 
 
 class Display:

@@ -46,10 +46,12 @@ class Guard:
     Attributes:
         header: the same for people, in one line.
         lease: the lease on a guardian, or None where there is none.
+        attended: whether somebody watches, whose hands a change of settings may be.
     """
 
     header: str
     lease: Lease | None = None
+    attended: bool = True
 
     @asynccontextmanager
     async def kept(self) -> AsyncGenerator[None]:
@@ -107,6 +109,7 @@ async def guarded(
             f"guardian armed: the tip is withdrawn {settings.lost_after_s:g} s after the agent "
             f"falls silent; 'tipsmith stop' withdraws it at once",
             lease,
+            attended=not settings.unattended,
         )
     finally:
         await finish(lease.give_back())

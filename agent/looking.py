@@ -31,6 +31,8 @@ async def look(run: Run, scorer: Scorer, settings: LookSettings, step: Look) -> 
 
     Raises:
         InstrumentError: the instrument failed, sent no line at all, or lines that show nothing.
+        SettingsChanged: somebody else has changed what the agent had set.
+        Alarm: a watch was set off.
         Refused: the scan lies outside the envelope.
     """
     scan_settings = settings.scan(step.frame)
@@ -52,9 +54,12 @@ async def _scan(
 ) -> list[ScanLine]:
     arrived: list[ScanLine] = []
     stream = scorer.stream(_setting(scan_settings))
+    await run.instrument(run.watchdog.inspect())
     lines = run.microscope.scan(scan_settings)
     try:
-        while (line := await run.instrument(anext(lines, None))) is not None:
+        while line := await run.instrument(
+            run.watchdog.next_line(lines, scan_settings, first=not arrived)
+        ):
             arrived.append(line)
             report = stream.read(line)
             run.tell(replace(run.progress, lines=len(arrived), report=report))
@@ -63,6 +68,7 @@ async def _scan(
                 break
     finally:
         await run.instrument(lines.aclose())
+    run.watchdog.scanned(scan_settings.at)
     return arrived
 
 

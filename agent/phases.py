@@ -18,12 +18,13 @@ class Phase(StrEnum):
 
 
 #: From each phase to those that may follow it. Every phase that touches the instrument can be left
-#: for the withdrawal; nothing but the end follows a withdrawal.
+#: for the withdrawal, and for the end where somebody else has taken over; nothing but the end
+#: follows a withdrawal.
 ALLOWED: Mapping[Phase, frozenset[Phase]] = {
-    Phase.STARTING: frozenset({Phase.DECIDING, Phase.WITHDRAWING}),
+    Phase.STARTING: frozenset({Phase.DECIDING, Phase.WITHDRAWING, Phase.ENDED}),
     Phase.DECIDING: frozenset({Phase.LOOKING, Phase.ACTING, Phase.WITHDRAWING, Phase.ENDED}),
-    Phase.LOOKING: frozenset({Phase.DECIDING, Phase.WITHDRAWING}),
-    Phase.ACTING: frozenset({Phase.DECIDING, Phase.WITHDRAWING}),
+    Phase.LOOKING: frozenset({Phase.DECIDING, Phase.WITHDRAWING, Phase.ENDED}),
+    Phase.ACTING: frozenset({Phase.DECIDING, Phase.WITHDRAWING, Phase.ENDED}),
     Phase.WITHDRAWING: frozenset({Phase.ENDED}),
     Phase.ENDED: frozenset(),
 }

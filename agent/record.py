@@ -27,6 +27,8 @@ class Kind(StrEnum):
     """What an entry tells; ``FOUND`` is what the run before has left out of order.
 
     ``ASKED``, ``ANSWERED`` and ``EXPIRED`` tell of requests for approval.
+    ``PAUSED`` is the end of a run at whose instrument somebody else was found; ``NOTICED`` is what
+    a watch has told.
     """
 
     STARTED = "started"
@@ -42,6 +44,8 @@ class Kind(StrEnum):
     ASKED = "asked"
     ANSWERED = "answered"
     EXPIRED = "expired"
+    PAUSED = "paused"
+    NOTICED = "noticed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +142,19 @@ def encode_answer(answer: Answer, verdict: Verdict) -> dict[str, Any]:
 
 
 def encode_outcome(outcome: Outcome) -> tuple[dict[str, Any], bytes | None]:
-    """The numbers of an outcome as JSON holds them, and the bytes of its trace."""
+    """The numbers and notes of an outcome as JSON holds them, and the bytes of its trace."""
     numbers = {name: getattr(outcome, name) for name in NUMBERS}
+    if outcome.notes:
+        numbers["notes"] = list(outcome.notes)
     return numbers, None if outcome.trace is None else encode_trace(outcome.trace)
 
 
 def decode_outcome(payload: Payload, trace: bytes | None) -> Outcome:
     """The outcome that ``encode_outcome`` took apart."""
-    return Outcome(**payload, trace=None if trace is None else decode_trace(trace))
+    # Earlier versions wrote no notes.
+    notes = tuple(payload.get("notes", ()))
+    numbers = {name: payload[name] for name in NUMBERS}
+    return Outcome(**numbers, trace=None if trace is None else decode_trace(trace), notes=notes)
 
 
 def encode_trace(trace: Trace) -> bytes:

@@ -56,7 +56,8 @@ def look_back(directory: Path, microscope: str) -> Found | None:
 
 
 def _in_contact(past: Past) -> bool:
-    # A run that was stopped says whether it could withdraw; one that declared was in order.
+    # A run that was stopped says whether it could withdraw; one that declared was in order, and
+    # one that paused has left the tip to somebody who was there.
     if past.standing is Standing.STOPPED:
         return not past.withdrawn
     return past.standing in (Standing.BROKEN_OFF, Standing.UNREADABLE)
@@ -90,6 +91,7 @@ async def recover(run: Run, found: Found, at: TunnellingPoint) -> None:
         return
     await run.instrument(run.microscope.withdraw())
     run.journal.note(Kind.WITHDRAWN, run.now_s, {})
-    state = await run.instrument(run.microscope.state())
+    # What broke off may have been in the middle of changing the instrument.
+    state = await run.instrument(run.watchdog.begin())
     back = Approach(at=at)
     await perform(run, Intent(back, state.x_m, state.y_m, "back to the surface", own=False))

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 
 from agent.acting import act
-from agent.config import RepairSettings
+from agent.config import USUAL_WATCHES, RepairSettings, WatchdogSettings
 from agent.guarding import NO_GUARD, Guard
 from agent.journal import Journal
 from agent.looking import look
@@ -19,7 +19,7 @@ from agent.result import GOOD_EXIT, NOT_GOOD_EXIT, Ending, Listener, RepairResul
 from agent.run import Run
 from agent.supervision import Supervision
 from drivers.envelope import EnvelopedMicroscope
-from drivers.errors import FileError, InstrumentError, TipsmithError, UserError
+from drivers.errors import FileError, InstrumentError, SettingsChanged, TipsmithError, UserError
 from policies.episode import Act, Declare, Look, next_step
 from policies.history import Acted, Event, Looked
 from policies.proposal import Policy
@@ -38,11 +38,14 @@ async def repair(
     on_progress: Listener = lambda _: None,
     guard: Guard = NO_GUARD,
     found: Found | None = None,
+    watchdogs: WatchdogSettings = USUAL_WATCHES,
     supervision: Supervision | None = None,
 ) -> RepairResult:
     """Repair the tip.
 
-    Whatever ends the repair early (an error, a refusal, cancellation) withdraws the tip.
+    Whatever ends the repair early (an error, a refusal, cancellation) withdraws the tip; only
+    where somebody else is found at work on the instrument, the tip is left to them, unless nobody
+    is said to be there.
 
     Args:
         microscope: the instrument; nothing reaches it but through its envelope.
@@ -53,6 +56,7 @@ async def repair(
         on_progress: sees every step as it goes; must return at once.
         guard: what withdraws the tip if this program cannot; without it the repair stops.
         found: what the run before has left out of order, or None.
+        watchdogs: when the watches beside the run are set off.
         supervision: who is asked before actions, or None; what is not allowed ends the repair.
 
     Returns:
@@ -63,9 +67,8 @@ async def repair(
         CancelledError: after the tip was withdrawn; the listener has got the result.
     """
     _refuse_to_resume(journal)
-    return await _Repair(
-        Run(microscope, journal, on_progress, supervision), scorer, policy, settings, guard, found
-    ).carry_out()
+    run = Run(microscope, journal, on_progress, watchdogs, supervision)
+    return await _Repair(run, scorer, policy, settings, guard, found).carry_out()
 
 
 def _refuse_to_resume(journal: Journal) -> None:
@@ -111,6 +114,8 @@ class _Repair:
                 exit_code=GOOD_EXIT if declared.outcome == "good" else NOT_GOOD_EXIT,
             )
         except TipsmithError as error:
+            if isinstance(error, SettingsChanged) and self._guard.attended:
+                return self._pause(str(error))
             return await finish(self._stop(str(error), error.exit_code))
         finally:
             if not self._run.ended:
@@ -118,7 +123,7 @@ class _Repair:
 
     async def _until_declared(self) -> Declare:
         run, settings = self._run, self._settings
-        x_m, y_m, _ = (await run.instrument(run.microscope.state())).range_m
+        x_m, y_m, _ = (await run.instrument(run.watchdog.begin())).range_m
         started = {"range_m": (x_m, y_m), "settings": settings.model_dump(mode="json")}
         run.journal.note(Kind.STARTED, run.now_s, started)
         if self._found is not None:
@@ -157,6 +162,13 @@ class _Repair:
     @property
     def _actions(self) -> int:
         return sum(isinstance(event, Acted) for event in self._history)
+
+    def _pause(self, reason: str) -> RepairResult:
+        # Withdrawing, too, would undo what somebody else is doing with the tip.
+        reason += "; the tip is left as it is"
+        with suppress(FileError):
+            self._run.journal.note(Kind.PAUSED, self._run.now_s, {"reason": reason})
+        return self._end("paused", reason, confirmed_on=0, exit_code=NOT_GOOD_EXIT)
 
     async def _stop(self, reason: str, exit_code: int) -> RepairResult:
         try:

@@ -15,7 +15,7 @@ from policies.report import TipReport
 
 GOOD_EXIT, NOT_GOOD_EXIT = 0, 1
 
-Ending = Literal["good", "gave_up", "stopped"]
+Ending = Literal["good", "gave_up", "paused", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class RepairResult:
     """How a repair ended.
 
     Attributes:
-        outcome: ``good`` is confirmed, ``gave_up`` is the plan's end, ``stopped`` is any other.
+        outcome: ``good`` is confirmed, ``gave_up`` is the plan's end, ``paused`` leaves the tip
+            to somebody who is at work on the instrument, ``stopped`` is any other.
         reason: why, in one line.
         confirmed_on: fresh spots on which the tip was seen to be good.
         actions: actions carried out.

@@ -7,10 +7,13 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TypeVar
 
+from agent.config import WatchdogSettings
 from agent.journal import Journal
 from agent.phases import Phase, Phases
+from agent.record import Kind
 from agent.result import Listener, Progress
 from agent.supervision import Supervision
+from agent.watching import Computer, Watchdog
 from drivers.envelope import EnvelopedMicroscope
 
 Reply = TypeVar("Reply")
@@ -24,6 +27,7 @@ class Run:
         journal: where everything is written.
         supervision: who is asked before actions, or None.
         progress: the latest glance.
+        watchdog: keeps the watches.
     """
 
     def __init__(
@@ -31,6 +35,7 @@ class Run:
         microscope: EnvelopedMicroscope,
         journal: Journal,
         listener: Listener,
+        watchdogs: WatchdogSettings,
         supervision: Supervision | None = None,
     ) -> None:
         self.microscope = microscope
@@ -42,6 +47,8 @@ class Run:
         self._began_s = microscope.clock.now()
         self._began_wall_s = perf_counter()
         self._waited_s = 0.0
+        computer = Computer(journal.path.parent)
+        self.watchdog = Watchdog(microscope, watchdogs, computer, self._notice)
 
     @property
     def now_s(self) -> float:
@@ -91,3 +98,7 @@ class Run:
         """Let the listener see ``progress``, with the time filled in."""
         self.progress = replace(progress, instrument_s=self.instrument_s)
         self._listener(self.progress)
+
+    def _notice(self, watch: str, complaint: str) -> None:
+        self.journal.note(Kind.NOTICED, self.now_s, {"watch": watch, "complaint": complaint})
+        self.say(complaint)

@@ -80,6 +80,7 @@ async def run_repair(
                     latest.see,
                     guard,
                     found,
+                    config.watchdogs,
                     supervision,
                 )
     finally:

@@ -15,6 +15,8 @@ TipsmithError
         ApproachFailed        no tunnelling contact within the steps or the time allowed
         ContactLost           feedback or current lost while working
         OutcomeUnknown        an action was sent and its end was not seen; never repeat it
+        SettingsChanged       somebody else has set what the agent had set; nothing was sent
+        Alarm                 a watch over the instrument or this computer was set off
         GuardianLost          the guardian has died, has withdrawn the tip, or cannot reach it
 """
 
@@ -95,6 +97,14 @@ class ContactLost(InstrumentError):
 
 class OutcomeUnknown(InstrumentError):
     """An action left for the instrument and its end was not seen; it must not be repeated."""
+
+
+class SettingsChanged(InstrumentError):
+    """Somebody else has changed what was set here; it is not overwritten, and nothing was sent."""
+
+
+class Alarm(InstrumentError):
+    """A watch over the instrument or the computer was set off; the run cannot go on."""
 
 
 class GuardianLost(InstrumentError):

@@ -35,6 +35,7 @@ class Outcome:
         z_jump_m: ``z_after - z_before`` less the drift in between (m); positive means that the
             feedback now holds the tip farther out: a longer tip, or a mound below it.
         trace: current and z during the action, where the instrument can record it.
+        notes: what else belongs on the record, in sentences: a protection that was suspended.
     """
 
     started_s: float
@@ -43,3 +44,4 @@ class Outcome:
     z_after_m: float | None = None
     z_jump_m: float | None = None
     trace: Trace | None = None
+    notes: tuple[str, ...] = ()

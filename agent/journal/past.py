@@ -18,12 +18,13 @@ class Standing(StrEnum):
     """How a run stands.
 
     ``BROKEN_OFF`` has no end in its journal and no process that could still write one; what the
-    tip has been left in is unknown.
+    tip has been left in is unknown. ``PAUSED`` has left it to somebody at the instrument.
     """
 
     RUNNING = "running"
     GOOD = "good"
     GAVE_UP = "gave up"
+    PAUSED = "paused"
     STOPPED = "stopped"
     BROKEN_OFF = "broken off"
     UNREADABLE = "unreadable"
@@ -137,7 +138,7 @@ def _judge(name: str, about: dict[str, Any], records: Sequence[Record], *, alive
 def _ending(last: Record) -> Standing | None:
     if last.kind is Kind.DECLARED:
         return Standing.GOOD if last.payload["outcome"] == "good" else Standing.GAVE_UP
-    return Standing.STOPPED if last.kind is Kind.ERROR else None
+    return {Kind.ERROR: Standing.STOPPED, Kind.PAUSED: Standing.PAUSED}.get(last.kind)
 
 
 def _unknown(records: Sequence[Record]) -> Intent | None:

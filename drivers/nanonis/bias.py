@@ -38,7 +38,13 @@ class WorkingPoint:
         self._settings = settings
         self._z = z
         self._operators: TunnellingPoint | None = None
+        self._ours: TunnellingPoint | None = None
         self._looked = False
+
+    @property
+    def borrowed(self) -> bool:
+        """Whether there is a point of the operator's to go back to."""
+        return self._operators is not None
 
     async def get(self) -> tuple[float, float]:
         """Sample bias (V) and current setpoint (A)."""
@@ -72,6 +78,7 @@ class WorkingPoint:
         """
         bias_v, setpoint_a = await self.get()
         await self._remember(bias_v, setpoint_a)
+        self._ours = None
         # The tip comes closest where bias is low and setpoint high at once, so a lower setpoint
         # is set before the bias moves and a higher one after.
         lowered = at.setpoint_a < setpoint_a
@@ -81,11 +88,14 @@ class WorkingPoint:
         if not lowered and not math.isclose(at.setpoint_a, setpoint_a, rel_tol=1e-6):
             await self._settings.write("ZCtrl.Setpnt", setpoint_a=at.setpoint_a)
             moved = True
+        self._ours = at
         if moved or lowered:
             await self._session.pause(_SETTLE_S)
 
     async def restore(self) -> None:
-        """Go back to the operator's tunnelling point; a tip without feedback is left as it is.
+        """Go back to the operator's tunnelling point.
+
+        A tip without feedback is left as it is, and so is a point that somebody else has set.
 
         Raises:
             InstrumentError: it could not be reached.
@@ -94,13 +104,21 @@ class WorkingPoint:
         if at is None:
             return
         try:
-            if await self._z.feedback() is Feedback.ON:
+            if await self._z.feedback() is Feedback.ON and await self._is_ours():
                 await self.set(at)
         except InstrumentError as error:
             raise InstrumentError(
                 f"bias and setpoint are not back at the operator's {at.bias_v:g} V and "
                 f"{at.setpoint_a * 1e12:g} pA ({error}); set them by hand"
             ) from error
+
+    async def _is_ours(self) -> bool:
+        """Whether nobody has set another point since; one that was not reached counts as ours."""
+        if self._ours is None:
+            return True
+        bias_v, setpoint_a = await self.get()
+        same_bias = math.isclose(bias_v, self._ours.bias_v, rel_tol=1e-5, abs_tol=_SAME_V)
+        return same_bias and math.isclose(setpoint_a, self._ours.setpoint_a, rel_tol=1e-5)
 
     async def _remember(self, bias_v: float, setpoint_a: float) -> None:
         if self._looked:

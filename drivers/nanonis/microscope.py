@@ -17,7 +17,13 @@ from drivers.actions import (
 )
 from drivers.clock import ScaledClock
 from drivers.emergency import Emergency
-from drivers.errors import ApproachFailed, ContactLost, InstrumentError, OutcomeUnknown
+from drivers.errors import (
+    ApproachFailed,
+    ContactLost,
+    InstrumentError,
+    OutcomeUnknown,
+    SettingsChanged,
+)
 from drivers.microscope import Capability, MicroscopeState
 from drivers.nanonis.bias import WorkingPoint
 from drivers.nanonis.coarse import approach, coarse_move
@@ -91,10 +97,12 @@ class NanonisMicroscope:
             OutcomeUnknown: something went wrong after the action had begun.
             ApproachFailed: the approach found no contact; the tip is withdrawn.
             ContactLost: there is no tunnelling contact to act on, or none any more.
+            SettingsChanged: somebody else has changed what was set; the action was not sent.
             InstrumentError: the instrument failed before the action began.
             ConfigError: the address lacks what this action needs to know.
         """
         await expect_no_scan(self._rig)
+        await self._rig.settings.expect_untouched()
         # From the first command that touches something on, failing means not knowing.
         self._rig.session.acted = False
         try:
@@ -128,23 +136,42 @@ class NanonisMicroscope:
     async def close(self) -> None:
         """Put back what the operator had set, and disconnect.
 
-        Bias and setpoint are left as they are unless the feedback is on now and was on, at a bias
-        above ``MIN_BIAS_V``, when they were first changed.
+        What somebody else has set since stays, and so does everything while they scan. Bias and
+        setpoint are left as they are unless the feedback is on now and was on, at a bias above
+        ``MIN_BIAS_V``, when they were first changed.
 
         Raises:
             InstrumentError: something could not be put back; the connections are closed anyway.
         """
         failures = []
+        steps = (
+            self._expect_nobody_scans,
+            self._rig.point.restore,
+            self._rig.settings.give_back_all,
+        )
         try:
-            for put_back in (self._rig.point.restore, self._rig.settings.give_back_all):
+            for step in steps:
                 try:
-                    await put_back()
+                    await step()
+                except SettingsChanged as error:
+                    failures.append(str(error))
+                    break
                 except InstrumentError as error:
                     failures.append(str(error))
         finally:
             await self._rig.session.close()
         if failures:
             raise InstrumentError("; and ".join(failures))
+
+    async def _expect_nobody_scans(self) -> None:
+        # Scans of ours are over by now: to change anything under another's would spoil it.
+        if not (self._rig.point.borrowed or self._rig.settings.borrowed):
+            return
+        if (await self._rig.session.read("Scan.StatusGet"))["status"] is Switch.ON:
+            raise SettingsChanged(
+                "somebody else has started a scan, so bias, setpoint and scan settings are left as "
+                "they are; set them by hand"
+            )
 
     async def _perform(self, action: Action) -> Outcome:
         match action:

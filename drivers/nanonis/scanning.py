@@ -8,7 +8,13 @@ from contextlib import asynccontextmanager, suppress
 
 import numpy as np
 
-from drivers.errors import CommandFailed, ConnectionFailed, ConnectionLost, InstrumentError
+from drivers.errors import (
+    CommandFailed,
+    ConnectionFailed,
+    ConnectionLost,
+    InstrumentError,
+    SettingsChanged,
+)
 from drivers.nanonis.codes import (
     ScanAction,
     ScanDirection,
@@ -43,8 +49,10 @@ async def scan_lines(rig: Rig, settings: ScanSettings) -> AsyncGenerator[ScanLin
         InstrumentError: a scan runs already, the controller did not take the settings over, or the
             scan ended or stalled before its last line.
         ContactLost: the tip is not in contact.
+        SettingsChanged: somebody else has changed what an earlier scan had set.
     """
     await expect_no_scan(rig)
+    await rig.settings.expect_untouched()
     await _set_up(rig, settings)
     run = _Run(rig, settings)
     await run.prepare()
@@ -114,6 +122,7 @@ async def _set_up(rig: Rig, settings: ScanSettings) -> None:
         keep=SetSpeedLock.TIME_PER_LINE,
         ratio=settings.forward_s / settings.backward_s,
     )
+    await rig.settings.note()
     await rig.point.engage(settings.at)
 
 
@@ -255,7 +264,7 @@ class _Run:
         picture = await self._grab(sweep)
         shape = (self._settings.lines, self._settings.pixels)
         if picture.shape != shape:
-            raise InstrumentError(
+            raise SettingsChanged(
                 f"the controller's picture has shape {picture.shape} instead of {shape}; "
                 "somebody has changed the scan's settings"
             )

@@ -199,7 +199,7 @@ class Session:
         acts = name in _ACTING and values.get("status") is not Switch.OFF
         try:
             reply = await connection.call(name, wait_s=wait_s, **values)
-        except (ConnectionLost, ProtocolError):
+        except (ConnectionLost, ProtocolError, asyncio.CancelledError):
             self.acted |= acts
             raise
         self.acted |= acts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from dataclasses import replace
 
 from drivers.actions import Indentation, MoveTo, Pulse, RetuneFeedback
 from drivers.errors import InstrumentError
@@ -25,7 +26,7 @@ async def pulse(rig: Rig, action: Pulse) -> Outcome:
     """Pulse the bias and compare z before and after."""
     started_s, before = await _prepare(rig, action)
     lifted = rig.z.held(action.z_offset_m) if action.z_offset_m else nullcontext()
-    async with safe_tip_suspended(rig):
+    async with safe_tip_suspended(rig, action.width_s + _SETTLE_S) as suspension:
         async with rig.recorder.recording() as recording, lifted:
             await rig.session.block(
                 "Bias.Pulse",
@@ -37,7 +38,8 @@ async def pulse(rig: Rig, action: Pulse) -> Outcome:
                 reference=PulseReference[action.reference.upper()],
             )
         await rig.session.pause(_SETTLE_S)
-    return await _compare(rig, started_s, before, recording.trace())
+    outcome = await _compare(rig, started_s, before, recording.trace())
+    return replace(outcome, notes=suspension.notes)
 
 
 async def indent(rig: Rig, action: Indentation) -> Outcome:
@@ -63,17 +65,18 @@ async def indent(rig: Rig, action: Indentation) -> Outcome:
     ramps_s = action.approach_time_s + action.lift_time_s
     # The bias settles twice: before the ramp down and in contact.
     duration_s = action.average_s + ramps_s + 2 * action.dwell_s + _END_WAIT_S
-    async with safe_tip_suspended(rig):
+    async with safe_tip_suspended(rig, duration_s + _SETTLE_S) as suspension:
         async with rig.recorder.recording() as recording:
             await rig.session.block("TipShaper.Start", duration_s, wait=1, timeout_ms=-1)
         if action.restore_feedback:
             await rig.z.expect_on()
         await rig.session.pause(_SETTLE_S)
     await rig.settings.give_back("TipShaper.Props")
-    if not action.restore_feedback:
-        finished_s = rig.session.clock.now()
-        return Outcome(started_s, finished_s, z_before_m=before.z_m, trace=recording.trace())
-    return await _compare(rig, started_s, before, recording.trace())
+    if action.restore_feedback:
+        outcome = await _compare(rig, started_s, before, recording.trace())
+    else:
+        outcome = Outcome(started_s, rig.session.clock.now(), before.z_m, trace=recording.trace())
+    return replace(outcome, notes=suspension.notes)
 
 
 async def move_to(rig: Rig, action: MoveTo) -> Outcome:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from drivers.actions import Action, Indentation, TunnellingPoint
+from drivers.actions import Action, CoarseMove, Indentation, MoveTo, TunnellingPoint
 from drivers.clock import VirtualClock
 from drivers.envelope import EnvelopedMicroscope, Limits
 from drivers.errors import CommandFailed, ConnectionFailed, ConnectionLost
@@ -28,6 +28,20 @@ LEFT = CommandFailed("the bias stays at 0.5 V; set it by hand")
 DIP = Indentation(at=AT, depth_m=1e-9, lift_m=3e-9)
 
 
+FOUND = MicroscopeState(
+    time_s=0.0,
+    bias_v=0.5,
+    setpoint_a=50e-12,
+    current_a=50e-12,
+    x_m=0.0,
+    y_m=0.0,
+    z_m=0.0,
+    feedback=Feedback.ON,
+    scanning=False,
+    range_m=(1e-6, 1e-6, 1e-6),
+)
+
+
 @dataclass
 class ScriptedMicroscope:
     """Shows the qualities it was given, one per scan, the last one for ever.
@@ -39,6 +53,7 @@ class ScriptedMicroscope:
             is None hangs for ever instead.
         lines: how many lines each scan has given.
         calls: what was asked, in order.
+        standing: how it stands; a test changes it as somebody at the instrument would.
     """
 
     qualities: Sequence[float]
@@ -53,25 +68,20 @@ class ScriptedMicroscope:
     calls: list[object] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     hanging: asyncio.Event = field(default_factory=asyncio.Event)
+    standing: MicroscopeState = FOUND
 
     async def state(self) -> MicroscopeState:
-        return MicroscopeState(
-            time_s=self.clock.now(),
-            bias_v=0.5,
-            setpoint_a=50e-12,
-            current_a=50e-12,
-            x_m=0.0,
-            y_m=0.0,
-            z_m=0.0,
-            feedback=Feedback.ON,
-            scanning=False,
-            range_m=(1e-6, 1e-6, 1e-6),
-        )
+        return replace(self.standing, time_s=self.clock.now())
+
+    def change(self, **values: object) -> None:
+        """Let something stand otherwise."""
+        self.standing = replace(self.standing, **values)
 
     async def scan(self, settings: ScanSettings) -> AsyncGenerator[ScanLine]:
         number = len(self.lines)
         self.lines.append(0)
         self.calls.append("scan")
+        self._go_to(settings.at)
         quality = self.qualities[min(number, len(self.qualities) - 1)]
         for index in range(settings.lines):
             if number == self.fail_scan[0] and index == settings.lines // 2:
@@ -88,10 +98,17 @@ class ScriptedMicroscope:
             await self._fail(self.fail_action[1])
         started = self.clock.now()
         await self.clock.sleep(0.5)
+        if isinstance(action, MoveTo):
+            self.change(x_m=action.x_m, y_m=action.y_m)
+        elif isinstance(action, CoarseMove):
+            self.change(feedback=Feedback.WITHDRAWN)
+        elif hasattr(action, "at"):
+            self._go_to(action.at)
         return Outcome(started, self.clock.now(), 1e-10, 1.5e-10, 0.5e-10, self.trace)
 
     async def withdraw(self) -> None:
         self.calls.append("withdraw")
+        self.change(feedback=Feedback.WITHDRAWN)
         if self.fail_withdraw is not None:
             raise self.fail_withdraw
 
@@ -109,6 +126,9 @@ class ScriptedMicroscope:
 
     def enveloped(self, limits: Limits | None = None) -> EnvelopedMicroscope:
         return EnvelopedMicroscope(self, limits or Limits())
+
+    def _go_to(self, at: TunnellingPoint) -> None:
+        self.change(bias_v=at.bias_v, setpoint_a=at.setpoint_a, feedback=Feedback.ON)
 
     async def _fail(self, error: BaseException | None) -> None:
         if isinstance(error, KeyboardInterrupt):

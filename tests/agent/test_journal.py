@@ -80,12 +80,23 @@ def test_a_look_keeps_every_digit(look: Looked):
     assert decode_looked(json.loads(json.dumps(encode_looked(look)))) == look
 
 
-@given(st.builds(Outcome, ANY, ANY, MAYBE, MAYBE, MAYBE, st.none() | any_trace()))
+@given(
+    st.builds(
+        Outcome,
+        ANY,
+        ANY,
+        MAYBE,
+        MAYBE,
+        MAYBE,
+        st.none() | any_trace(),
+        st.lists(st.text(), max_size=2).map(tuple),
+    )
+)
 def test_an_outcome_keeps_every_digit(outcome: Outcome):
     numbers, trace = encode_outcome(outcome)
     back = decode_outcome(json.loads(json.dumps(numbers)), trace)
     assert same_trace(back.trace, outcome.trace)
-    for name in ("started_s", "finished_s", "z_before_m", "z_after_m", "z_jump_m"):
+    for name in ("started_s", "finished_s", "z_before_m", "z_after_m", "z_jump_m", "notes"):
         assert getattr(back, name) == getattr(outcome, name)
 
 

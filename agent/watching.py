@@ -1,0 +1,175 @@
+"""Keeping the watches: looks at instrument and computer, and does what the table says."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import shutil
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from agent.config import WatchdogSettings
+from agent.hands import Left
+from agent.watches import WATCHES, Reaction, Sighting, Watch
+from drivers.actions import Action, TunnellingPoint
+from drivers.envelope import EnvelopedMicroscope
+from drivers.errors import Alarm, SettingsChanged
+from drivers.microscope import MicroscopeState
+from drivers.scan import ScanLine, ScanSettings
+
+MIB = 2**20
+_MEMORY = Path("/proc/meminfo")
+
+
+@dataclass(frozen=True, slots=True)
+class Computer:
+    """What this computer tells of itself.
+
+    Attributes:
+        folder: a folder on the disk that is watched.
+    """
+
+    folder: Path
+
+    def disk_mib(self) -> float | None:
+        """Room on the disk (MiB), or None where it does not tell."""
+        try:
+            return shutil.disk_usage(self.folder).free / MIB
+        except OSError:
+            return None
+
+    def memory_mib(self) -> float | None:
+        """Memory that programs can still have (MiB), or None where the system does not tell."""
+        try:
+            lines = _MEMORY.read_text(encoding="ascii").splitlines()
+        except OSError:
+            return None
+        told = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+        return int(told[0]) / 1024 if told else None
+
+    def clocks(self) -> tuple[float, float]:
+        """Time of day, and time that only ever runs on (s)."""
+        return time.time(), time.monotonic()
+
+
+class Watchdog:
+    """Watches one run.
+
+    Args:
+        microscope: the instrument.
+        settings: when the watches are set off.
+        computer: the computer that this runs on.
+        notify: told the name of a watch and its complaint where nothing else happens.
+    """
+
+    def __init__(
+        self,
+        microscope: EnvelopedMicroscope,
+        settings: WatchdogSettings,
+        computer: Computer,
+        notify: Callable[[str, str], None],
+    ) -> None:
+        self._microscope = microscope
+        self._settings = settings
+        self._computer = computer
+        self._notify = notify
+        self._left: Left | None = None
+        self._range_m = 0.0
+        self._told: set[str] = set()
+        self._clocks = computer.clocks()
+
+    async def begin(self) -> MicroscopeState:
+        """Take the instrument for left as it is found; returns how.
+
+        Raises:
+            Alarm: it does not answer.
+        """
+        state = await self._state()
+        self._left = Left.found(state)
+        self._range_m = math.hypot(*state.range_m[:2])
+        return state
+
+    async def inspect(self) -> None:
+        """Look at everything; called before every scan and every action.
+
+        Raises:
+            SettingsChanged: somebody else has changed what the agent had set.
+            Alarm: another watch was set off.
+        """
+        state = await self._state()
+        self._judge(self._sighting(state))
+
+    async def next_line(
+        self, lines: AsyncGenerator[ScanLine], settings: ScanSettings, *, first: bool
+    ) -> ScanLine | None:
+        """Wait for the next line of a scan, and look at the computer; None at its end.
+
+        Raises:
+            Alarm: no line came in time, or a watch over the computer was set off.
+        """
+        allowed_s = max(self._settings.stall_s, self._settings.stall_lines * settings.line_s)
+        if first:
+            # The tip may have to cross the whole range, at the speed of the scan.
+            allowed_s += self._range_m / settings.speed_m_per_s
+        try:
+            async with asyncio.timeout(allowed_s):
+                line = await anext(lines, None)
+        except TimeoutError:
+            self._fail(Sighting(overdue_s=allowed_s))
+        self._judge(self._sighting(None))
+        return line
+
+    def scanned(self, point: TunnellingPoint) -> None:
+        """Remember that a scan at ``point`` has ended."""
+        if self._left is not None:
+            self._left = self._left.after_scan(point)
+
+    def acted(self, action: Action) -> None:
+        """Remember that ``action`` was carried out."""
+        if self._left is not None:
+            self._left = self._left.after(action)
+
+    async def _state(self) -> MicroscopeState:
+        silent_s = self._settings.silent_s
+        try:
+            async with asyncio.timeout(silent_s):
+                return await self._microscope.state()
+        except TimeoutError:
+            self._fail(Sighting(silent_s=silent_s))
+
+    def _sighting(self, state: MicroscopeState | None) -> Sighting:
+        before, self._clocks = self._clocks, self._computer.clocks()
+        day_s, steady_s = (now - then for now, then in zip(self._clocks, before, strict=True))
+        return Sighting(
+            state=state,
+            left=self._left,
+            jumped_s=day_s - steady_s,
+            disk_mib=self._computer.disk_mib(),
+            memory_mib=self._computer.memory_mib(),
+        )
+
+    def _judge(self, seen: Sighting) -> None:
+        for watch in WATCHES:
+            complaint = watch.complain(seen, self._settings)
+            if complaint is None:
+                self._told.discard(watch.name)
+            else:
+                self._react(watch, complaint)
+
+    def _react(self, watch: Watch, complaint: str) -> None:
+        match watch.reaction:
+            case Reaction.WITHDRAW:
+                raise Alarm(complaint)
+            case Reaction.PAUSE:
+                raise SettingsChanged(complaint)
+            case Reaction.NOTIFY if watch.name not in self._told:
+                # Once, and again only after it was well in between.
+                self._told.add(watch.name)
+                self._notify(watch.name, complaint)
+
+    def _fail(self, seen: Sighting) -> NoReturn:
+        self._judge(seen)
+        raise RuntimeError("no watch was set off by a time that had run out")
