@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator
-from typing import Annotated, Protocol, get_args, runtime_checkable
+from typing import Annotated, Any, Protocol, get_args, runtime_checkable
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from drivers.actions import (
@@ -43,6 +44,7 @@ NM = 1e-9
 PA = 1e-12
 
 _KINDS = get_args(get_args(Action)[0])
+_LARGEST = float(np.finfo(np.float32).max)
 
 Limit = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -153,7 +155,8 @@ def check_action(action: Action, state: MicroscopeState, limits: Limits) -> None
     Raises:
         Refused: with the name of the limit, the value and the bound.
     """
-    if not isinstance(action, _KINDS):
+    # A subclass could say of itself what it does not do.
+    if type(action) not in _KINDS:
         raise Refused("kind", f"refused: {action!r} is not a known kind of action")
     _check_sound(action, action.kind)
     check = _Checker(limits, action.kind)
@@ -165,10 +168,14 @@ def check_action(action: Action, state: MicroscopeState, limits: Limits) -> None
         case MoveTo():
             check.reach(action.x_m, action.y_m, state)
             check.within("max_speed_nm_per_s", action.speed_m_per_s / NM, "speed (nm/s)")
+            way_m = math.hypot(action.x_m - state.x_m, action.y_m - state.y_m)
+            check.within("max_wait_s", way_m / action.speed_m_per_s, "time on the way (s)")
         case CoarseMove():
             steps = max(abs(action.x_steps), abs(action.y_steps))
             check.within("max_coarse_steps", steps, "lateral steps")
             check.within("min_retract_steps", action.retract_steps, "retract steps")
+            # From farther away no approach would come back.
+            check.within("max_approach_steps", action.retract_steps, "retract steps")
         case Approach():
             check.tunnelling(action.at)
             check.within("max_approach_steps", action.max_steps, "steps")
@@ -215,6 +222,8 @@ def _check_indentation(check: _Checker, dip: Indentation) -> None:
     check.within("max_lift_nm", dip.lift_m / NM, "lift (nm)")
     fastest = max(dip.depth_m / dip.approach_time_s, dip.lift_m / dip.lift_time_s)
     check.within("max_ramp_nm_per_s", fastest / NM, "z ramp (nm/s)")
+    lasts_s = dip.average_s + dip.approach_time_s + dip.dwell_s + dip.lift_time_s
+    check.within("max_wait_s", lasts_s, "time from its beginning to its end (s)")
     if dip.lift_m < dip.depth_m:
         raise Refused("lift", "indentation refused: the lift must at least undo the depth")
 
@@ -252,15 +261,32 @@ def check_spectrum(settings: SpectrumSettings, limits: Limits) -> None:
 
 
 def _check_sound(model: BaseModel, what: str) -> None:
-    """Refuse what the model itself would not let in: one can be made without being checked."""
+    """Refuse what the model itself would not let in: one can be made without being checked.
+
+    It must be sound in single precision, too: to most instruments a time of 1e-300 s is none.
+    """
     try:
-        type(model).model_validate(model.model_dump(warnings=False), strict=True)
+        type(model).model_validate(
+            _in_single_precision(model.model_dump(warnings=False)), strict=True
+        )
     except ValidationError as error:
         problem = error.errors()[0]
         field = ".".join(map(str, problem["loc"]))
         raise Refused(
             "sound", f"{what} refused: {field} is {problem['input']!r}; {complaint(error)}"
         ) from None
+
+
+def _in_single_precision(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: _single(value) for name, value in values.items()}
+
+
+def _single(value: object) -> object:
+    if isinstance(value, dict):
+        return _in_single_precision(value)
+    if isinstance(value, int | float) and abs(value) > _LARGEST:
+        return math.inf if value > 0 else -math.inf
+    return float(np.float32(value)) if isinstance(value, float) else value
 
 
 class EnvelopedMicroscope:

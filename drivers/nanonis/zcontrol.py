@@ -212,11 +212,16 @@ class ZControl:
             )
 
     async def _is_withdrawn(self) -> bool:
+        # Each answer has a time of its own: a link may be slow and still tell.
         async with asyncio.timeout(_ANSWER_S):
-            # After an event of SafeTip the status may stay as it is.
-            if await self._status() not in (ZStatus.OFF, ZStatus.SAFE_TIP):
-                return False
-            return await self.feedback() is Feedback.WITHDRAWN
+            status = await self._status()
+        # After an event of SafeTip the status may stay as it is.
+        if status not in (ZStatus.OFF, ZStatus.SAFE_TIP):
+            return False
+        async with asyncio.timeout(_ANSWER_S):
+            (z_m,) = await self._session.signals(Z)
+        async with asyncio.timeout(_ANSWER_S):
+            return z_m >= await self.withdrawn_from()
 
     async def _reaches(self, wanted: ZStatus, within_s: float) -> bool:
         async def there() -> bool:

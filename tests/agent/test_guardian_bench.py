@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from agent.benches.safety import bench, nights
-from agent.benches.safety.faults import Fault
+from agent.benches.safety.faults import WITHDRAW_TIMEOUT_S, Fault
+from agent.benches.safety.wire import Attack
 from drivers.benchmark import BenchOptions, Row
+from drivers.errors import GuardianLost
 
 
 def test_a_short_night_without_a_false_trip(monkeypatch: pytest.MonkeyPatch):
@@ -44,6 +46,34 @@ def test_every_fault_counts(monkeypatch: pytest.MonkeyPatch):
     assert share.note == "24 of 200, with 4 CPU hogs"
     assert len(slowest) == len(Fault)
     assert all(row.value == pytest.approx(5.4) and row.holds is False for row in slowest)
+
+
+def test_the_slowest_of_the_operators_stops_count(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bench, "hogs", nobody)
+    monkeypatch.setattr(bench, "_stop", lambda setting, trial: 0.1 if trial < 98 else 2.0)
+    (row,) = bench.stops(setting(quick=False))
+    assert (row.value, row.holds) == (pytest.approx(2.0), False)
+    assert row.note == "median 0.100 s of 100, with 4 CPU hogs"
+
+
+def test_a_stop_that_never_came_is_as_late_as_can_be(monkeypatch: pytest.MonkeyPatch):
+    async def lost(port: int, state: object) -> float:
+        raise GuardianLost("the withdrawal did not come")
+
+    monkeypatch.setattr(bench, "seconds_to_stop", lost)
+    assert bench._stop(setting(quick=True), 0) == WITHDRAW_TIMEOUT_S
+
+
+@pytest.mark.parametrize(("quick", "count"), [(True, 3_000), (False, 100_000)])
+def test_hostile_values_and_crashes_count(monkeypatch: pytest.MonkeyPatch, quick: bool, count: int):
+    def run(asked: int, seed: int, progress: object) -> Attack:
+        return Attack(asked, crashed=1, offences=("Bias.Set: 7 V",), crashes="no number")
+
+    monkeypatch.setattr(bench.wire, "run", run)
+    hostile, crashed = bench.hostile_actions(setting(quick))
+    assert (hostile.value, hostile.holds, crashed.value, crashed.holds) == (1, False, 1, False)
+    assert hostile.note.startswith(f"{count} actions")
+    assert hostile.note.endswith("first: Bias.Set: 7 V")
 
 
 @pytest.mark.parametrize(("quick", "minutes"), [(True, 1 / 6), (False, 120.0)])

@@ -60,6 +60,14 @@ def altered(model: Action | ScanSettings, **changes: object) -> Action:
     return model.model_copy(update=changes)
 
 
+class Understated(Pulse):
+    """A pulse that says less of itself than it does."""
+
+    @property
+    def peak_bias_v(self) -> float:
+        return 1.0
+
+
 INSIDE = [
     Pulse(at=AT, bias_v=-10.0, width_s=1.0),
     Pulse(at=AT, bias_v=3.0, width_s=0.1, z_offset_m=1e-9),
@@ -100,10 +108,19 @@ OUTSIDE = [
     ("max_coarse_steps", CoarseMove(x_steps=-201, y_steps=0, retract_steps=20)),
     ("max_coarse_steps", CoarseMove(x_steps=0, y_steps=201, retract_steps=20)),
     ("min_retract_steps", CoarseMove(x_steps=10, y_steps=0, retract_steps=19)),
+    ("max_approach_steps", CoarseMove(x_steps=10, y_steps=0, retract_steps=5001)),
     ("max_approach_steps", Approach(at=AT, max_steps=5001)),
     ("max_approach_s", Approach(at=AT, timeout_s=3601.0)),
     ("max_approach_s", Approach(at=AT, settle_timeout_s=3601.0)),
     ("max_wait_s", Wait(seconds=7201.0)),
+    ("max_wait_s", altered(DIP, average_s=7200.0)),
+    ("max_wait_s", altered(DIP, lift_time_s=7200.0)),
+    ("max_wait_s", MoveTo(x_m=1e-9, y_m=0.0, speed_m_per_s=1e-13)),
+    # What single precision makes of these is 0 or infinite.
+    ("sound", altered(DIP, average_s=1e300)),
+    ("sound", Pulse(at=AT, bias_v=3.0, width_s=1e-300)),
+    ("sound", CoarseMove(x_steps=10**400, y_steps=0, retract_steps=20)),
+    ("kind", Understated(at=AT, bias_v=100.0, width_s=0.1)),
     ("max_p_gain_pm", RetuneFeedback(p_gain_m=1.1e-9, time_constant_s=1e-4)),
     ("min_time_constant_us", RetuneFeedback(p_gain_m=1e-11, time_constant_s=4e-6)),
 ]

@@ -17,8 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.benches.safety import killing
-from agent.benches.safety.faults import WITHDRAW_TIMEOUT_S, Fault, seconds_to_withdraw
+from agent.benches.safety import disk, killing, wire
+from agent.benches.safety.faults import (
+    WITHDRAW_TIMEOUT_S,
+    Fault,
+    seconds_to_stop,
+    seconds_to_withdraw,
+)
 from agent.benches.safety.nights import false_trips_for, false_trips_in_a_night
 from drivers.bench import served
 from drivers.benchmark import BenchOptions, Report, Row, judged
@@ -26,9 +31,14 @@ from drivers.errors import GuardianLost, UserError
 
 HOGS = 4
 LIMIT_S = 1.0
+#: Of the operator's stop, which waits for no silence.
+STOP_LIMIT_S = 0.25
 #: Of each fault.
 TRIALS, QUICK_TRIALS = 50, 1
 KILLS, QUICK_KILLS = 200, 2
+STOPS, QUICK_STOPS = 100, 2
+FULL_DISKS, QUICK_FULL_DISKS = 10, 1
+HOSTILE, QUICK_HOSTILE = 100_000, 3_000
 NIGHTS, QUICK_NIGHTS = 100, 1
 MINUTES, QUICK_MINUTES = 120.0, 1 / 6
 _SEED = 20_000
@@ -94,6 +104,36 @@ def repairs_killed(setting: Setting) -> list[Row]:
     return killing.rows(kills, lambda _, text: setting.progress(text))
 
 
+def stops(setting: Setting) -> list[Row]:
+    """From the operator's stop to the withdrawal on the wire, while the agent's loop is blocked."""
+    trials = QUICK_STOPS if setting.options.quick else STOPS
+    with hogs():
+        seconds = [_stop(setting, trial) for trial in range(trials)]
+    note = f"median {float(np.median(seconds)):.3f} s of {trials}, with {HOGS} CPU hogs"
+    p99_s = float(np.percentile(seconds, 99))
+    name = "operator's stop to withdrawal on the wire, loop blocked, p99"
+    return [judged(name, p99_s, "s", f"<= {STOP_LIMIT_S:g}", note=note)]
+
+
+def full_disks(setting: Setting) -> list[Row]:
+    """Repairs that cannot write their journal any more, or never could."""
+    trials = QUICK_FULL_DISKS if setting.options.quick else FULL_DISKS
+    return disk.rows(trials, setting.progress)
+
+
+def hostile_actions(setting: Setting) -> list[Row]:
+    """What an adversary gets past envelope and driver onto the wire."""
+    count = QUICK_HOSTILE if setting.options.quick else HOSTILE
+    found = wire.run(count, _SEED, setting.progress)
+    note = f"{found.asked} actions, {found.refused} refused, {found.requests} requests"
+    offences, crashed = len(found.offences), found.crashed
+    first = f"; first: {found.offences[0]}" if found.offences else ""
+    return [
+        judged("hostile values on the wire", offences, "", "<= 0", note=note + first),
+        judged("hostile actions that crash", crashed, "", "<= 0", note=found.crashes),
+    ]
+
+
 def false_trips_in_virtual_nights(setting: Setting) -> list[Row]:
     """Trips of the core although the agent lives."""
     nights = QUICK_NIGHTS if setting.options.quick else NIGHTS
@@ -119,6 +159,9 @@ def false_trips_in_real_minutes(setting: Setting) -> list[Row]:
 MEASUREMENTS: tuple[Measurement, ...] = (
     withdrawals,
     repairs_killed,
+    stops,
+    full_disks,
+    hostile_actions,
     false_trips_in_virtual_nights,
     false_trips_in_real_minutes,
 )
@@ -143,6 +186,14 @@ def _trial(setting: Setting, fault: Fault, trial: int) -> float:
     state = setting.folder / f"{fault.name}-{trial}.json"
     try:
         return asyncio.run(seconds_to_withdraw(fault, setting.port, state))
+    except GuardianLost:
+        return WITHDRAW_TIMEOUT_S
+
+
+def _stop(setting: Setting, trial: int) -> float:
+    setting.progress(f"operator's stop {trial + 1}")
+    try:
+        return asyncio.run(seconds_to_stop(setting.port, setting.folder / f"{trial}.json"))
     except GuardianLost:
         return WITHDRAW_TIMEOUT_S
 

@@ -19,6 +19,7 @@ from drivers.errors import GuardianLost
 
 START_TIMEOUT_S = 60.0
 WITHDRAW_TIMEOUT_S = 15.0
+STOP = "the operator's stop"
 _SUBJECT = "from agent.benches.safety.subject import main; main()"
 _POLL_S = 0.02
 
@@ -49,6 +50,29 @@ async def seconds_to_withdraw(fault: Fault, port: int, state: Path) -> float:
         hurt_at = await _hurt(agent, fault)
         await until(state, State.WITHDRAWN, WITHDRAW_TIMEOUT_S)
         return relay.withdrawn_at[0] - hurt_at
+
+
+async def seconds_to_stop(port: int, state: Path) -> float:
+    """From the operator's stop to the withdrawal on the wire (s), with the agent's loop blocked.
+
+    The stop is what ``tipsmith stop`` sends once its program has started.
+
+    Args:
+        port: first port of a simulated controller.
+        state: the guardian's state file, which must not exist yet.
+
+    Raises:
+        GuardianLost: the withdrawal did not come, was not verified, or was not the operator's.
+    """
+    async with Relay(port) as relay, subject(relay.port, state) as agent:
+        await _hurt(agent, Fault.BLOCKED)
+        asked_at = time.monotonic()
+        await asyncio.to_thread(ask, state, "trip", reason=STOP)
+        await until(state, State.WITHDRAWN, WITHDRAW_TIMEOUT_S)
+        answer = await asyncio.to_thread(ask, state, "state")
+        if answer is None or answer.reason != STOP:
+            raise GuardianLost("the guardian withdrew before the operator had stopped the agent")
+        return relay.withdrawn_at[0] - asked_at
 
 
 @contextlib.asynccontextmanager

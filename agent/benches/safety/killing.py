@@ -201,9 +201,9 @@ async def _kill_one(
         )
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
-                await _heard(tap, process, lambda: {WITHDRAW, SCAN} & set(tap.sent[before:]))
+                await heard(tap, process, lambda: {WITHDRAW, SCAN} & set(tap.sent[before:]))
                 ready_s, ready = time.monotonic() - started, len(tap.sent)
-                await _heard(tap, process, lambda: len(tap.sent) >= ready + commands)
+                await heard(tap, process, lambda: len(tap.sent) >= ready + commands)
             await asyncio.sleep(delay_s)
         finally:
             if process.returncode is None:
@@ -221,9 +221,14 @@ def _folders(runs: Path) -> set[Path]:
     return set(runs.glob("*"))
 
 
-async def _heard(
+async def heard(
     tap: Wiretap, process: asyncio.subprocess.Process, enough: Callable[[], object]
 ) -> None:
+    """Wait until what was heard on the wire is ``enough``.
+
+    Raises:
+        InstrumentError: the agent has ended before it was.
+    """
     ended = asyncio.create_task(process.wait())
     try:
         while not enough():
