@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,10 +25,22 @@ if TYPE_CHECKING:
 #: Probability from which a state is named in the table.
 SIGN = 0.2
 
-#: A file, what is in it, what that says about the tip, and why; None where nothing can be said.
-Row = tuple[Path, Scan, TipReport, "Explanation | None"]
-
 train = typer.Typer(help="Train the scorer or the policy.", no_args_is_help=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """A file, what is in it, what that says about the tip, and why; None where nothing can be said.
+
+    Attributes:
+        flagged: what stands out.
+    """
+
+    path: Path
+    scan: Scan
+    report: TipReport
+    why: Explanation | None
+    flagged: list[str]
 
 
 def score(
@@ -39,9 +52,10 @@ def score(
     from policies.scorer import Scorer
     from policies.scorer.drawing import draw
     from policies.scorer.explaining import explain
+    from policies.scorer.flagging import flags
 
     scorer = Scorer.load()
-    rows: list[Row] = []
+    rows: list[_Scored] = []
     failures: list[str] = []
     for path in _files(paths):
         try:
@@ -50,11 +64,12 @@ def score(
             why = None if report.not_assessable else explain(scorer, scan, report)
             if png:
                 draw(scan, report, why, path.name, path.with_suffix(path.suffix + ".png"))
-            rows.append((path, scan, report, why))
+            flagged = flags(report, scorer.manifest.flags)
+            rows.append(_Scored(path, scan, report, why, flagged))
         except FileError as error:
             failures.append(str(error))
     if as_json:
-        found = {"scans": [_as_dict(*row) for row in rows], "failures": failures}
+        found = {"scans": [_as_dict(row) for row in rows], "failures": failures}
         typer.echo(json.dumps(found, indent=2))
     elif rows:
         Console().print(_table(rows))
@@ -137,7 +152,7 @@ def adapt(
 @train.command("scorer")
 def train_scorer(
     seed: Annotated[int, typer.Option(help="Seed of data and weights.")] = 1,
-    scans: Annotated[int, typer.Option(help="Simulated scans to train on.", min=100)] = 180_000,
+    scans: Annotated[int, typer.Option(help="Simulated scans to train on.", min=100)] = 120_000,
     out: Annotated[
         Path | None, typer.Option(help="Where the weights go; the shipped ones by default.")
     ] = None,
@@ -186,11 +201,10 @@ def _files(paths: list[Path]) -> list[Path]:
     return files
 
 
-def _as_dict(
-    path: Path, scan: Scan, report: TipReport, why: Explanation | None
-) -> dict[str, object]:
+def _as_dict(row: _Scored) -> dict[str, object]:
+    scan, report, why = row.scan, row.report, row.why
     return {
-        "file": str(path),
+        "file": str(row.path),
         "lines": report.lines,
         "lines_expected": scan.forward.shape[0],
         "quantity": scan.quantity,
@@ -201,28 +215,31 @@ def _as_dict(
         "not_assessable": report.not_assessable,
         "featureless": report.featureless,
         "uncertainty": report.uncertainty,
+        "flagged": row.flagged,
         "changed_line": why.changed_line if why else None,
         "states": {state.value: value for state, value in report.states.items()},
         "image": {state.value: value for state, value in report.image.items()},
     }
 
 
-def _table(rows: list[Row]) -> Table:
+def _table(rows: list[_Scored]) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("file", overflow="fold")
     for name in ("size", "lines", "quality", "novelty"):
         table.add_column(name, no_wrap=True, justify="right")
     table.add_column("signs of trouble")
-    for path, scan, report, why in rows:
+    for row in rows:
+        scan, report = row.scan, row.report
         size = "?" if scan.frame is None else f"{scan.frame.width_m / 1e-9:.0f} nm"
-        colour = "green" if report.quality >= 0.5 else "red"
+        # A bad scan says little against a tip; one with nothing wrong and no verdict says nothing.
+        colour = "red" if row.flagged else "green" if report.quality >= 0.5 else "yellow"
         table.add_row(
-            path.name,
+            row.path.name,
             size,
             f"{report.lines}/{scan.forward.shape[0]}",
             f"[{colour}]{report.quality:.2f}[/]" if _is_judged(report) else "?",
             f"{report.novelty:.1f}",
-            _signs(report, why),
+            _signs(report, row.why),
         )
     return table
 

@@ -10,6 +10,7 @@ from drivers.benchmark import Row, judged
 from drivers.scan import Frame, Scan
 from policies.scorer import Scorer
 from policies.scorer.assessable import LARGEST_RELIEF_M
+from policies.scorer.flagging import flags
 from sim.benches.realism.real import Tile, tiles
 
 GOOD, DEGRADED = "good", ("double_or_multi", "unstable_streaks", "tip_change_midscan", "noisy")
@@ -18,7 +19,7 @@ NM = 1e-9
 
 
 def rows(scorer: Scorer, data: Path) -> list[Row]:
-    """Good scans that are not called bad, and degraded ones that are flagged.
+    """Good scans that are not flagged, and degraded ones that are.
 
     Raises:
         FileError: the set is not there or cannot be read.
@@ -27,18 +28,13 @@ def rows(scorer: Scorer, data: Path) -> list[Row]:
     good = [one for one in every if one.label == GOOD]
     degraded = [one for one in every if one.label in DEGRADED]
     return [
-        _share("good tiles not called bad", KEPT, [not _called_bad(scorer, one) for one in good]),
-        _share("degraded tiles flagged", FLAGGED, [_called_bad(scorer, one) for one in degraded]),
+        _share("good tiles not flagged", KEPT, [not _flagged(scorer, one) for one in good]),
+        _share("degraded tiles flagged", FLAGGED, [_flagged(scorer, one) for one in degraded]),
     ]
 
 
-def _called_bad(scorer: Scorer, tile: Tile) -> bool:
-    """Whether so few simulated good tips score as low as this one.
-
-    A scan that cannot be judged, or is unlike the training data, is not called bad.
-    """
-    report = scorer.judge(scan_of(tile))
-    return report.familiar and report.quality < scorer.manifest.bad
+def _flagged(scorer: Scorer, tile: Tile) -> bool:
+    return bool(flags(scorer.judge(scan_of(tile)), scorer.manifest.flags))
 
 
 def scan_of(tile: Tile) -> Scan:

@@ -94,6 +94,15 @@ class Scorer:
         thresholds = Thresholds(own.line_temperature, own.alarm, own.stop)
         return LineStream(self.network.lines, thresholds, setting)
 
+    def qualities(self, scan: Scan) -> list[float]:
+        """The quality that a stream would tell after each row of ``scan``, all at once."""
+        rows = read_rows(scan)
+        pictures, numbers = torch.from_numpy(rows.pictures), torch.from_numpy(rows.numbers)
+        with torch.inference_mode():
+            logits = self.network.lines(pictures[None], numbers[None])[0, :, 0]
+        found: list[float] = torch.sigmoid(logits / self.manifest.line_temperature).tolist()
+        return found
+
     def _judged(self, scans: Sequence[Scan]) -> list[TipReport]:
         prepared, rows = [prepare(scan) for scan in scans], [read_rows(scan) for scan in scans]
         inputs = as_inputs(prepared, rows)

@@ -46,7 +46,7 @@ class Manifest(Hashed):
         line_temperature: the same for the logits after every row.
         alarm: probability of a change of the tip from which an alarm is raised.
         stop: probability of a good tip below which a running scan is hopeless.
-        bad: probability of a good tip below which a whole scan is called bad.
+        flags: probabilities from which a whole scan is flagged, by name.
         metrics: held-out figures of the training run.
     """
 
@@ -58,7 +58,7 @@ class Manifest(Hashed):
     line_temperature: float
     alarm: float
     stop: float
-    bad: float
+    flags: dict[str, float]
     metrics: dict[str, float]
 
 

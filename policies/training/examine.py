@@ -11,6 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from policies.report import TipState
 from policies.scorer.familiarity import Familiarity, statistics
+from policies.scorer.flagging import thresholds
 from policies.scorer.network import ScorerNetwork
 from policies.scorer.outputs import NAMES, OUTPUTS
 from policies.scorer.stream import EARLIEST_ROW
@@ -23,8 +24,6 @@ CHANGED = NAMES.index(TipState.CHANGED)
 FALSE_ALARMS = 0.007
 #: Share of the scans with a good tip that may be stopped early.
 STOPPED_GOOD = 0.01
-#: Share of the whole scans with a good tip that may be called bad.
-CALLED_BAD = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Examined:
         line_temperature: of those after every row.
         alarm: probability of a change from which an alarm is raised.
         stop: probability of a good tip below which a scan is hopeless.
-        bad: probability of a good tip below which a whole scan is called bad.
+        flags: probabilities from which a whole scan is flagged, see ``flagging.thresholds``.
         metrics: figures by name.
         familiarity: what familiar scans are like.
     """
@@ -45,7 +44,7 @@ class Examined:
     line_temperature: float
     alarm: float
     stop: float
-    bad: float
+    flags: dict[str, float]
     metrics: dict[str, float]
     familiarity: Familiarity
 
@@ -66,7 +65,7 @@ def examine(network: ScorerNetwork, test: Examples) -> Examined:
     good = after[:, :, 0].masked_fill(~read[:, :, 0], 1.0)[:, EARLIEST_ROW:]
     stop = float(torch.quantile(good.amin(dim=1)[labels[:, 0] > 0.5], STOPPED_GOOD))
     found = torch.sigmoid(pictures / temperature)
-    bad = float(torch.quantile(found[labels[:, 0] > 0.5, 0], CALLED_BAD))
+    flags = thresholds(found.numpy(), labels.numpy())
     metrics = _metrics(found.numpy(), labels.numpy())
     last = (read[:, :, 0].sum(dim=1) + BLIND_ROWS - 1).clamp(max=after.shape[1] - 1)
     final = after[torch.arange(len(after)), last]
@@ -76,7 +75,7 @@ def examine(network: ScorerNetwork, test: Examples) -> Examined:
     known = Familiarity.of(
         statistics(torch.from_numpy(test.pictures).float()), torch.from_numpy(test.surfaces)
     )
-    return Examined(temperature, line_temperature, alarm, stop, bad, metrics, known)
+    return Examined(temperature, line_temperature, alarm, stop, flags, metrics, known)
 
 
 def judged(network: ScorerNetwork, examples: Examples) -> tuple[torch.Tensor, torch.Tensor]:

@@ -88,7 +88,7 @@ def _chance(model: MaskablePPO, seen: Seen, worked: NDArray[np.bool_]) -> dict[s
         total.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
         return total
 
-    optimiser.step(loss)
+    optimiser.step(loss)  # type: ignore[no-untyped-call]  # torch leaves it without types
     return {"chance.weight": line.weight.detach(), "chance.bias": line.bias.detach()}
 
 

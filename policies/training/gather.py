@@ -15,10 +15,10 @@ from platformdirs import user_cache_path
 
 from drivers.actions import TunnellingPoint
 from drivers.sample_map import clear_site
-from drivers.scan import Frame, Scan, ScanLine, ScanSettings
+from drivers.scan import Frame, Scan, ScanSettings
 from policies.plan import RepairPlan
 from policies.scorer import Scorer
-from policies.scorer.lines import Setting
+from policies.scorer.stream import EARLIEST_ROW
 from policies.training.bank import COLUMNS, Gathered, Numbers, View, described
 from policies.training.processes import in_order
 from policies.training.reporting import reporting
@@ -138,8 +138,8 @@ def _looked_at(world: World, scorer: Scorer, spots: int) -> Numbers:
         frame = Frame(x_m=spot * side, y_m=0.0, width_m=side, height_m=side)
         settings = _settings(frame)
         lines = list(world.lines(settings))
-        enough = _hopeless_after(scorer, settings, lines)
         whole = Scan.from_lines(settings, lines, "simulated")
+        enough = _hopeless_after(scorer, whole)
         cut = Scan.from_lines(settings, lines[:enough], "simulated")
         scans = [whole, cut] if enough < len(lines) else [whole]
         found = [
@@ -156,12 +156,10 @@ def _settings(frame: Frame) -> ScanSettings:
     )
 
 
-def _hopeless_after(scorer: Scorer, settings: ScanSettings, lines: list[ScanLine]) -> int:
-    """After how many lines a first look would have ended."""
-    setting = Setting(settings.pixels, settings.lines, settings.frame.width_m, scale_known=True)
-    stream = scorer.stream(setting)
-    for count, line in enumerate(lines, 1):
-        stream.read(line)
-        if count >= LEAST_SHARE * settings.lines and stream.stop_early():
+def _hopeless_after(scorer: Scorer, scan: Scan) -> int:
+    """After how many lines a first look would have ended; each is a row of its own."""
+    enough = max(math.ceil(LEAST_SHARE * PIXELS), EARLIEST_ROW + 1)
+    for count, quality in enumerate(scorer.qualities(scan), 1):
+        if count >= enough and quality < scorer.manifest.stop:
             return count
-    return len(lines)
+    return scan.lines_done

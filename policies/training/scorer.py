@@ -63,7 +63,7 @@ def train(seed: int, scans: int, out: Path) -> Manifest:
             "line_temperature": found.line_temperature,
             "alarm": found.alarm,
             "stop": found.stop,
-            "bad": found.bad,
+            "flags": found.flags,
             "metrics": {**found.metrics, "training_s": round(fit.elapsed_s, 1)},
         },
     )

@@ -163,7 +163,7 @@ class ScriptedScorer:
 
     manifest = Manifest(
         command="none", seed=0, data="none", presets={}, temperature=1, line_temperature=1,
-        alarm=0.9, stop=0.02, bad=0.1, sha256="", metrics={},
+        alarm=0.9, stop=0.02, flags={}, sha256="", metrics={},
     )  # fmt: skip
 
     def __init__(self) -> None:

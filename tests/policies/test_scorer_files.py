@@ -24,7 +24,7 @@ DESCRIPTION: dict[str, object] = {
     "line_temperature": 1.2,
     "alarm": 0.9,
     "stop": 0.01,
-    "bad": 0.05,
+    "flags": {"good": 0.05},
     "metrics": {"auc": 0.9},
 }
 

@@ -29,7 +29,8 @@ def untaught_scorer(folder: Path, seed: int = 0) -> Scorer:
     path = folder / f"untaught{seed}.safetensors"
     describe = {
         "command": "none", "seed": seed, "data": "none", "presets": {}, "temperature": 1.0,
-        "line_temperature": 1.0, "alarm": 0.5, "stop": 0.1, "bad": 0.1, "metrics": {},
+        "line_temperature": 1.0, "alarm": 0.5, "stop": 0.1, "metrics": {},
+        "flags": dict.fromkeys(("good", "changed", "noisy", "ringing", "lagging"), 0.5),
     }  # fmt: skip
     write_weights(path, {**network.state_dict(), **known.tensors()}, describe)
     return Scorer.load(path)
