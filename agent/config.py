@@ -32,6 +32,7 @@ from policies.plan import RepairPlan
 ActionKind = Literal[
     "pulse", "indentation", "move_to", "coarse_move", "approach", "wait", "retune_feedback"
 ]
+PolicyName = Literal["learned", "escalation"]
 DEFAULT_FILE = Path("tipsmith.toml")
 #: Stands for an instrument that is not open yet: how far it reaches, it says itself.
 UNKNOWN = MicroscopeState(
@@ -100,6 +101,11 @@ class LookSettings(_Section):
         """The tunnelling point of looks and, before and after them, of actions."""
         return TunnellingPoint(bias_v=self.bias_v, setpoint_a=self.setpoint_pa * 1e-12)
 
+    @property
+    def scan_s(self) -> float:
+        """Time of a whole look (s)."""
+        return self.lines * (self.forward_s + self.backward_s)
+
     def scan(self, frame: Frame) -> ScanSettings:
         """The scan that looks at ``frame``."""
         return ScanSettings(
@@ -120,6 +126,16 @@ class RepairSettings(LookSettings, RepairPlan):
     """
 
     travel_nm_per_s: Positive = 200.0
+
+
+class PolicySettings(_Section):
+    """Who chooses the repairs.
+
+    Attributes:
+        name: ``learned``, or the rule ``escalation`` that stands behind it.
+    """
+
+    name: PolicyName = "escalation"
 
 
 class JournalSettings(_Section):
@@ -226,6 +242,7 @@ class Config(BaseSettings):
     microscope: MicroscopeSettings = MicroscopeSettings()
     limits: dict[str, float] = Field(default_factory=dict)
     repair: RepairSettings = RepairSettings()
+    policy: PolicySettings = PolicySettings()
     journal: JournalSettings = JournalSettings()
     guardian: GuardianSettings = GuardianSettings()
     approval: ApprovalSettings = ApprovalSettings()

@@ -1,22 +1,44 @@
-"""The policies by the names that journals know them by."""
+"""The policies by the names that configurations and journals know them by."""
 
 from __future__ import annotations
 
-from drivers.actions import TunnellingPoint
+from typing import get_args
+
+from agent.config import LookSettings, PolicyName
 from drivers.envelope import Limits
 from drivers.errors import FileError
 from policies.conditioner import EscalationRule
+from policies.conditioner.catalogue import Means
+from policies.conditioner.learned import LearnedPolicy, shipped_brain
 from policies.proposal import Policy
 
-ESCALATION = "escalation"
 
+def make_policy(
+    name: str, settings: LookSettings, limits: Limits, range_m: tuple[float, float]
+) -> Policy:
+    """The policy called ``name``.
 
-def make_policy(name: str, at: TunnellingPoint, limits: Limits) -> Policy:
-    """The policy called ``name``, before and after whose actions the tip is held ``at``.
+    Args:
+        name: see ``PolicyName``.
+        settings: how looks are taken; actions begin and end at their tunnelling point.
+        limits: the envelope.
+        range_m: piezo range in x and y (m).
 
     Raises:
-        FileError: this version has none of that name.
+        FileError: this version has none of that name, or its weights are damaged.
     """
-    if name != ESCALATION:
-        raise FileError(f"this tipsmith has no policy {name!r}; it has {ESCALATION!r}")
-    return EscalationRule(at, limits)
+    rule = EscalationRule(settings.at, limits)
+    match name:
+        case "escalation":
+            return rule
+        case "learned":
+            means = Means(settings.at, limits, range_m)
+            return LearnedPolicy(shipped_brain(), means, rule, settings.scan_s)
+    raise FileError(
+        f"this tipsmith has no policy {name!r}; it has {', '.join(get_args(PolicyName))}"
+    )
+
+
+def weights_hash(name: str) -> str | None:
+    """Hash of what a policy has learned; None for a rule."""
+    return shipped_brain().manifest.sha256 if name == "learned" else None

@@ -15,7 +15,7 @@ from agent.journal import Journal
 from agent.journal.room import check_room
 from agent.loop import finish
 from agent.phases import Phase
-from agent.policy import ESCALATION, make_policy
+from agent.policy import make_policy, weights_hash
 from agent.recovery import look_back
 from agent.repair import repair
 from agent.result import Listener, Progress, RepairResult
@@ -24,6 +24,7 @@ from drivers.envelope import EnvelopedMicroscope, Limits
 from drivers.errors import ConfigError, InstrumentError
 from drivers.microscope import Capability
 from drivers.registry import open_microscope
+from policies.proposal import Policy
 from policies.scorer import Scorer
 
 CLOSE_TIMEOUT_S = 10.0
@@ -70,11 +71,12 @@ async def run_repair(
         _check_capabilities(microscope)
         async with guarded(microscope, config.guardian) as guard:
             latest.see(Progress(Phase.STARTING, note=guard.header))
+            policy = await _policy(microscope, config)
             with _journal(microscope, config, seed, scorer, guard) as journal:
                 result = await repair(
                     microscope,
                     scorer,
-                    make_policy(ESCALATION, config.repair.at, microscope.limits),
+                    policy,
                     config.repair,
                     journal,
                     latest.see,
@@ -86,6 +88,11 @@ async def run_repair(
     finally:
         warning = await finish(_close(microscope, latest))
     return replace(result, warning=warning)
+
+
+async def _policy(microscope: EnvelopedMicroscope, config: Config) -> Policy:
+    x_m, y_m, _ = (await microscope.state()).range_m
+    return make_policy(config.policy.name, config.repair, microscope.limits, (x_m, y_m))
 
 
 def _supervision(config: Config, asker: Asker | None) -> Supervision | None:
@@ -153,7 +160,11 @@ def _about(config: Config, seed: int | None, scorer: Scorer, limits: Limits) -> 
         "config": config.model_dump(mode="json"),
         "microscope": config.microscope.uri,
         "seed": seed,
-        "policy": {"name": ESCALATION, "limits": limits.model_dump(mode="json")},
+        "policy": {
+            "name": config.policy.name,
+            "weights": weights_hash(config.policy.name),
+            "limits": limits.model_dump(mode="json"),
+        },
         "scorer": scorer.manifest.model_dump(mode="json"),
         "versions": {"tipsmith": own_version(), "python": platform.python_version(), **libraries},
     }

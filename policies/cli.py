@@ -152,7 +152,7 @@ def adapt(
 @train.command("scorer")
 def train_scorer(
     seed: Annotated[int, typer.Option(help="Seed of data and weights.")] = 1,
-    scans: Annotated[int, typer.Option(help="Simulated scans to train on.", min=100)] = 120_000,
+    scans: Annotated[int, typer.Option(help="Simulated scans to train on.", min=100)] = 180_000,
     out: Annotated[
         Path | None, typer.Option(help="Where the weights go; the shipped ones by default.")
     ] = None,
@@ -172,8 +172,8 @@ def train_scorer(
 def train_conditioner(
     out: Annotated[Path, typer.Option(help="Where the policy goes.")],
     seed: Annotated[int, typer.Option(help="Seed of bank, episodes and weights.", min=0)] = 1,
-    steps: Annotated[int, typer.Option(help="Choices to learn from.", min=1)] = 6_000_000,
-    tips: Annotated[int, typer.Option(help="Tips in the bank of reports.", min=50)] = 1500,
+    steps: Annotated[int, typer.Option(help="Choices to learn from.", min=1)] = 1_500_000,
+    tips: Annotated[int, typer.Option(help="Tips in the bank of reports.", min=50)] = 2400,
 ) -> None:
     """Train the conditioning policy in the compact world; a killed training goes on."""
     try:

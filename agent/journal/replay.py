@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from agent.config import RepairSettings
 from agent.journal.history import Unfolding
 from agent.journal.journal import Journal
-from agent.policy import make_policy
+from agent.policy import make_policy, weights_hash
 from agent.record import Kind, Payload, Record
 from drivers.envelope import Limits
 from drivers.errors import FileError
@@ -99,8 +99,12 @@ class _Decider:
             limits = Limits.model_validate(about["policy"]["limits"])
         except ValidationError as error:
             raise _unfit(journal, f"its settings are not those of this version ({error})") from None
-        x_m, y_m = started["range_m"]
-        return cls(settings, make_policy(about["policy"]["name"], settings.at, limits), (x_m, y_m))
+        name, range_m = about["policy"]["name"], tuple(started["range_m"])
+        policy = make_policy(name, settings, limits, range_m)
+        # Older journals do not say; a rule has none.
+        if about["policy"].get("weights") != weights_hash(name):
+            raise _unfit(journal, f"this version's {name!r} policy has learned something else")
+        return cls(settings, policy, range_m)
 
     def decide(self, unfolding: Unfolding) -> Step:
         return next_step(unfolding.events, self.settings, self.policy, self.range_m)

@@ -28,7 +28,7 @@ FIRST = 1_000_000
 #: So many of the best take part in the shifted worlds.
 BEST = 4
 WORKERS = 2
-QUICK_ENTRANTS = ("closed loop", "Diao, as published", "informed bound")
+QUICK_ENTRANTS = ("learned policy", "closed loop", "Diao, as published", "informed bound")
 QUICK_PIXELS, QUICK_ACTIONS = 64, 40
 
 
@@ -38,6 +38,7 @@ def run(options: BenchOptions) -> Report:
     from policies.trials.course import RANDOMISED, Course
     from policies.trials.crew import blocks
     from policies.trials.drawing import draw
+    from policies.trials.entrants import LEARNED
     from policies.trials.figures import comparisons, grids, ranked, rows, rules_only
     from policies.trials.statistics import ledgers
 
@@ -49,7 +50,7 @@ def run(options: BenchOptions) -> Report:
     title = f"{course.preset}, randomised worlds, {episodes} paired episodes"
     best = ranked(found, rules_only(found))[:BEST]
     figures = [row for name, ledger in found.items() for row in rows(name, ledger)]
-    figures += comparisons(found, best[0])
+    figures += comparisons(found, LEARNED)
     shown = grids(title, found)
     if not options.quick:
         more_rows, more_grids = _shifted(hall, best, min(episodes, SHIFT_EPISODES))

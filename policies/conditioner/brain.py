@@ -5,6 +5,7 @@ safetensors beside a manifest, never pickle; the forward pass needs numpy alone.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,16 +106,21 @@ class Brain:
     def think(self, observation: Floats, mask: Mask) -> Thought:
         """Choose among what ``mask`` allows, which must be something.
 
+        The choice is drawn as it was in the training: who always takes what seems best repeats in
+        vain what does not help. The same observation always draws the same.
+
         Args:
             observation: finite, shape (features,).
             mask: shape (choices,).
         """
-        logits = np.where(mask, _last(self._actor, _hidden(self._actor, observation)), -np.inf)
+        wanted = _last(self._actor, _hidden(self._actor, observation))
+        rng = np.random.default_rng(zlib.crc32(observation.tobytes()))
+        drawn = np.where(mask, wanted + rng.gumbel(size=wanted.size), -np.inf)
         hidden = _hidden(self._critic, observation)
         value = float(_last(self._critic, hidden)[0])
         weight, bias = self._chance
         return Thought(
-            int(np.argmax(logits)),
+            int(np.argmax(drawn)),
             max(-value * self.manifest.scans_per_value, 0.0),
             float(1 / (1 + np.exp(-(weight @ hidden + bias)[0]))),
             float(np.linalg.norm(self._whitening @ (observation - self._mean)))

@@ -29,6 +29,8 @@ TROUBLE = 0.8
 #: Log-odds of the surest scan; lengths (nm) and counts that features are measured in.
 SUREST = math.log((1 - SURE) / SURE)
 JUMP_NM, DEEP_NM, HIGH_V, LOOKS, ACTIONS, MINUTES = 0.3, 5.0, 10.0, 12.0, 300.0, 600.0
+#: Depth past contact that features are measured in (nm); what matters happens within one.
+PAST_NM = 1.5
 
 NOW = (
     "quality", "last_quality", *TipState, *ImageState, "uncertainty", "novelty", "telling",
@@ -38,7 +40,7 @@ ACT = (
     "is_pulse", "is_penetration", "is_depth", "volts", "depth", "jump", "jump_known", "met",
     "quality_after", *TipState,
 )  # fmt: skip
-TRIED = ("count", "quality_mean", "quality_best", "jump_mean")
+TRIED = ("count", "quality_mean", "quality_best", "jump_mean", "blunt_mean")
 WHOLE = (
     "contact_known", "contact_depth", "traces", "actions", "pulses", "dips_in_row", "all_looks",
     "minutes", "area_left", "quality_best", "remedies", "waited",
@@ -81,7 +83,7 @@ class Memory:
         self._reports: list[TipReport] = []
         self._combined: TipReport | None = None
         self._deeds: list[_Deed] = []
-        self._tried = np.zeros((len(CHOICES), 3), np.float64)
+        self._tried = np.zeros((len(CHOICES), 4), np.float64)
         self._best = np.full(len(CHOICES), -1.0)
         self._contact_nm: float | None = None
         self._traces = False
@@ -167,7 +169,7 @@ class Memory:
                     float(kind is Kind.PENETRATION),
                     float(kind is Kind.DEPTH),
                     action.peak_bias_v / HIGH_V if isinstance(action, Pulse) else 0.0,
-                    (depth_nm - (self._contact_nm or 0.0)) / DEEP_NM if depth_nm else 0.0,
+                    (depth_nm - (self._contact_nm or 0.0)) / PAST_NM if depth_nm else 0.0,
                     jump,
                     float(jump_nm is not None),
                     float(met),
@@ -208,7 +210,7 @@ class Memory:
         deed, after = self._deeds[-1], self.combined
         deed.after = after
         quality = _odds(after.quality)
-        self._tried[deed.choice] += (1.0, quality, deed.jump)
+        self._tried[deed.choice] += (1.0, quality, deed.jump, after.states[TipState.BLUNT])
         self._best[deed.choice] = max(self._best[deed.choice], quality)
 
     def _passes(self, time_s: float) -> None:
@@ -259,7 +261,7 @@ class Memory:
         if self._deeds:
             deed, quality = self._deeds[-1], _odds(now.quality)
             tried, best = tried.copy(), best.copy()
-            tried[deed.choice] += (1.0, quality, deed.jump)
+            tried[deed.choice] += (1.0, quality, deed.jump, now.states[TipState.BLUNT])
             best[deed.choice] = max(best[deed.choice], quality)
         count = tried[:, 0]
         some, once = count > 0, np.maximum(count, 1)
@@ -269,6 +271,8 @@ class Memory:
                 tried[:, 1] / once,
                 np.where(some, best, 0.0),
                 tried[:, 2] / once,
+                # How blunt a depth leaves the tip tells on which side of the best one it lies.
+                tried[:, 3] / once,
             ],
             axis=1,
         )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+
 import numpy as np
 
 from drivers.actions import Action, CoarseMove, Indentation, Pulse, RetuneFeedback, Wait
@@ -10,6 +13,8 @@ from policies.conditioner.catalogue import NM, Means
 from policies.conditioner.features import LAYOUT, Floats, Memory
 from policies.history import Acted, Event, History
 from policies.proposal import GiveUp, Policy, Proposal
+
+SHIPPED = Path(__file__).parent / "weights" / "policy.safetensors"
 
 
 class LearnedPolicy:
@@ -84,6 +89,16 @@ class LearnedPolicy:
             self._memory.see(event)
             self._seen.append(event)
         return self._memory
+
+
+@cache
+def shipped_brain() -> Brain:
+    """The trained networks that come with this version.
+
+    Raises:
+        FileError: they are missing or damaged.
+    """
+    return Brain.read(SHIPPED)
 
 
 def told(action: Action) -> str:

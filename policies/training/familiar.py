@@ -50,7 +50,7 @@ class Familiarity:
 
 
 def familiarity(model: MaskablePPO, environment: Callable[[], ConditioningEnv]) -> Familiarity:
-    """Let the policy of ``model`` repair tips of ``environment``, always by its best choice."""
+    """Let the policy of ``model`` repair tips of ``environment``, each choice drawn."""
     seen, worked, ended = _repairs(model, environment(), 2 * CHOICES_SEEN)
     first, second = seen[:CHOICES_SEEN], seen[CHOICES_SEEN:]
     mean = first.mean(axis=0)
@@ -100,9 +100,7 @@ def _repairs(
     observation, _ = environment.reset()
     for _ in range(choices):
         seen.append(observation)
-        choice, _ = model.predict(
-            observation, action_masks=environment.action_masks(), deterministic=True
-        )
+        choice, _ = model.predict(observation, action_masks=environment.action_masks())
         observation, _, over, _, info = environment.step(np.int64(choice))
         worked.append(over and info["ended"].declared and info["ended"].truly_good)
         if over:

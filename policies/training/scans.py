@@ -17,7 +17,6 @@ from policies.scorer.outputs import OUTPUTS
 from policies.scorer.preprocess import ScorerInput, prepare
 from policies.training.processes import in_order
 from policies.training.settings import Choice, choices
-from policies.training.varying import toned, varied
 from sim.dataset.photograph import WRAPPED_SHARE, photograph, wrapped_around
 from sim.tips.blocks import Good
 from sim.tips.tip import Tip
@@ -142,14 +141,11 @@ def _image_states(world: World, settings: ScanSettings) -> tuple[bool, ...]:
 
 def _as_known(rng: np.random.Generator, scan: Scan, choice: Choice) -> Scan:
     """The scan as somebody may have it: one way only, without a scale, or as a picture."""
-    ways = [way for way in (scan.forward, scan.backward) if way is not None]
-    forward, backward = varied(rng, ways)
-    scan = replace(scan, forward=forward, backward=backward)
     if rng.uniform() < choice.photographed:
         heights = scan.forward[:: -1 if scan.direction == "up" else 1]
         if rng.uniform() < WRAPPED_SHARE:
             heights = wrapped_around(rng, heights)
-        grey = toned(rng, photograph(heights).astype(np.float32))
+        grey = photograph(heights).astype(np.float32)
         return Scan(forward=grey, scale_known=False)
     if rng.uniform() < ONE_WAY:
         scan = replace(scan, backward=None)

@@ -60,8 +60,6 @@ SLUGGISH, SLOWER = 0.06, (4.0, 40.0)
 #: Share of the frames that have the usual size, where there is one, and their pixels.
 USUAL, USUAL_PIXELS = 0.8, 96
 PIXELS = (64, 96, 128, 192)
-#: Share of the frames that are too wide to show an apex, and their sides (nm).
-WIDE, WIDE_NM = 0.05, (60, 140)
 SPEED_M_PER_S = 160e-9
 
 
@@ -82,7 +80,7 @@ class Choice:
         """A frame somewhere in the range of the scanner, at a random tunnelling point."""
         surface, control = SURFACES[self.surface], self.preset.controller
         usual = surface.usual_nm if rng.uniform() < USUAL else None
-        sides = WIDE_NM if rng.uniform() < WIDE else usual or surface.size_nm
+        sides = usual or surface.size_nm
         width = _log_uniform(rng, *sides) * 1e-9
         # Who looks at one size only looks with one number of pixels.
         fixed = sides[0] == sides[1]

@@ -63,6 +63,11 @@ class Course(BaseModel):
         """Growing numbers of lines after which a scan may be cut short; the last is its end."""
         return (*(round(share * self.pixels) for share in self.asked_at), self.pixels)
 
+    @property
+    def scan_s(self) -> float:
+        """Time of a whole scan (s)."""
+        return self.pixels * (self.forward_s + self.backward_s)
+
     def scan(self, frame: Frame) -> ScanSettings:
         """The scan that looks at ``frame``."""
         return ScanSettings(

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from drivers.actions import TunnellingPoint
 from drivers.envelope import Limits
 from policies.acceptance import Acceptance, FreshSpots
+from policies.conditioner.catalogue import Means
+from policies.conditioner.learned import LearnedPolicy, shipped_brain
 from policies.conditioner.rules import autostm, diao, mast, scanbot
 from policies.conditioner.rules.closed_loop import ClosedLoop
 from policies.conditioner.rules.escalation import EscalationRule
@@ -21,6 +23,7 @@ from sim.world import World
 
 AS_PUBLISHED = ", as published"
 INFORMED = "informed bound"
+LEARNED = "learned policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Bout:
         at: tunnelling point of actions.
         limits: the envelope.
         plan: when the repair ends.
+        scan_s: time of a whole scan (s).
         seed: for those that draw.
     """
 
@@ -39,7 +43,14 @@ class Bout:
     at: TunnellingPoint
     limits: Limits
     plan: RepairPlan
+    scan_s: float
     seed: int
+
+
+def _learned(bout: Bout) -> Policy:
+    range_m = bout.world.range_m[:2]
+    means, rule = Means(bout.at, bout.limits, range_m), EscalationRule(bout.at, bout.limits)
+    return LearnedPolicy(shipped_brain(), means, rule, bout.scan_s)
 
 
 RULES: dict[str, Callable[[Bout], Policy]] = {
@@ -52,6 +63,7 @@ RULES: dict[str, Callable[[Bout], Policy]] = {
     "Diao": lambda b: diao.DiaoLadder(b.limits),
     "MAST": lambda b: mast.MastRule(b.at, b.limits),
     "AutoSTM": lambda b: autostm.six_actions(b.at, b.limits, b.seed),
+    LEARNED: _learned,
 }
 #: How the published ones decide by themselves that a tip is good.
 OWN: dict[str, Callable[[], Acceptance]] = {

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from drivers.benchmark import Grid, Row
+from drivers.benchmark import Grid, Row, judged
 from policies.trials.entrants import AS_PUBLISHED, INFORMED
 from policies.trials.statistics import (
     Estimate,
+    Interval,
     Ledger,
+    Numbers,
     compared,
+    gap_closed,
     mean,
     per_good,
     quantile,
@@ -51,20 +54,48 @@ def rows(name: str, ledger: Ledger) -> list[Row]:
 
 
 def comparisons(entrants: Mapping[str, Ledger], candidate: str) -> list[Row]:
-    """``candidate`` against the best of the published, as published and with our eye."""
+    """``candidate`` against the best of the others, as published and with our eye."""
+    own = entrants[candidate]
+    best, published = (
+        next((one for one in ranked(entrants, names) if one != candidate), None)
+        for names in (rules_only(entrants), [one for one in entrants if one.endswith(AS_PUBLISHED)])
+    )
     found = []
-    fields = {
-        "the best other rule with our eye": rules_only(entrants),
-        "the best as published": [one for one in entrants if one.endswith(AS_PUBLISHED)],
-        "the informed bound": [one for one in entrants if one == INFORMED],
-    }
-    for what, names in fields.items():
-        others = [one for one in ranked(entrants, names) if one != candidate]
-        if others:
-            ratio = compared(entrants[candidate], entrants[others[0]], USUAL_S)
-            title = f"{candidate}: instrument time over that of {what}"
-            found.append(_row(title, ratio, "", note=others[0]))
-    return found
+    if best is not None:
+        rule = entrants[best]
+        found += [
+            _judged(
+                f"{candidate}: instrument time over that of the best other with our eye",
+                compared(own, rule, _seconds), "<= 0.7", best,
+            ),
+            _judged(
+                f"{candidate}: area spoiled over that of the best other with our eye",
+                compared(own, rule, lambda one: one.area_nm2), "<= 1", best,
+            ),
+        ]  # fmt: skip
+        if INFORMED in entrants:
+            gap = gap_closed(own, rule, entrants[INFORMED], _seconds)
+            found.append(_judged(f"{candidate}: gap to the informed bound closed", gap, ">= 0.8"))
+    if published is not None:
+        ratio = compared(own, entrants[published], _seconds)
+        title = f"{candidate}: instrument time over that of the best as published"
+        found.append(_judged(title, ratio, "<= 0.4", published))
+    return [*found, *_alone(candidate, own)]
+
+
+def _alone(candidate: str, own: Ledger) -> list[Row]:
+    """What a candidate has to reach whatever the others do."""
+    declared, good = float(own.declared.sum()), float(own.success.sum())
+    false = share(declared - good, declared)
+    upper = false.interval[1] if false.interval else None
+    return [
+        _judged(f"{candidate}: success", share(good, own.success.size), ">= 0.99"),
+        judged(f"{candidate}: false good, upper limit", upper, "", "<= 0.02"),
+    ]
+
+
+def _seconds(ledger: Ledger) -> Numbers:
+    return ledger.seconds(USUAL_S)
 
 
 def rules_only(entrants: Mapping[str, Ledger]) -> list[str]:
@@ -128,10 +159,19 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 or not math.isfinite(value) else f"{value:.3g}"
 
 
-def _row(name: str, estimate: Estimate, unit: str, note: str = "") -> Row:
-    interval = estimate.interval
-    if interval is not None and not math.isfinite(interval[1]):
-        # JSON knows no infinity; an interval without an end is none.
-        interval = None
-        note = f"{note}; the upper end is open" if note else "the upper end is open"
+def _row(name: str, estimate: Estimate, unit: str) -> Row:
+    interval, note = _closed(estimate, "")
     return Row(name, estimate.value, unit, note=note, interval=interval)
+
+
+def _judged(name: str, estimate: Estimate, target: str, note: str = "") -> Row:
+    interval, note = _closed(estimate, note)
+    return judged(name, estimate.value, "", target, interval, note)
+
+
+def _closed(estimate: Estimate, note: str) -> tuple[Interval | None, str]:
+    """The interval with a note; JSON knows no infinity, and one without an end is none."""
+    interval = estimate.interval
+    if interval is not None and not all(map(math.isfinite, interval)):
+        return None, f"{note}; the interval is open" if note else "the interval is open"
+    return interval, note

@@ -101,20 +101,25 @@ def share(hits: float, of: float) -> Estimate:
     return Estimate(hits / of, (float(found.low), float(found.high)))
 
 
-def compared(one: Ledger, other: Ledger, scan_s: float) -> Estimate:
-    """Seconds for each truly good tip, ``one`` over ``other``, on the same episodes."""
-    drawn = draws(one.success.size)
-    every = np.arange(one.success.size)[None]
+def compared(one: Ledger, other: Ledger, cost: Callable[[Ledger], Numbers]) -> Estimate:
+    """What each truly good tip cost, ``one`` over ``other``, on the same episodes."""
 
     def ratios(which: NDArray[np.int64]) -> Numbers:
-        mine, theirs = (
-            x.seconds(scan_s)[which].sum(axis=1) / x.success[which].sum(axis=1)
-            for x in (one, other)
-        )
-        return np.asarray(mine / theirs)
+        return _each(one, cost, which) / _each(other, cost, which)
 
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return _estimate(float(ratios(every)[0]), ratios(drawn))
+    return _resampled(ratios, one.success.size)
+
+
+def gap_closed(
+    candidate: Ledger, rule: Ledger, bound: Ledger, cost: Callable[[Ledger], Numbers]
+) -> Estimate:
+    """Share of the way from ``rule`` to ``bound`` that ``candidate`` has come, episodes paired."""
+
+    def shares(which: NDArray[np.int64]) -> Numbers:
+        own, far, near = (_each(ledger, cost, which) for ledger in (candidate, rule, bound))
+        return (far - own) / (far - near)
+
+    return _resampled(shares, rule.success.size)
 
 
 def ledgers(records: Mapping[str, Sequence[Record]]) -> dict[str, Ledger]:
@@ -122,12 +127,21 @@ def ledgers(records: Mapping[str, Sequence[Record]]) -> dict[str, Ledger]:
     return {name: Ledger.of(some) for name, some in records.items()}
 
 
-def _ratio(above: Numbers, below: Numbers) -> Estimate:
-    drawn = draws(above.size)
+def _each(ledger: Ledger, cost: Callable[[Ledger], Numbers], which: NDArray[np.int64]) -> Numbers:
+    """What each truly good tip cost among the episodes of each resample."""
+    found: Numbers = cost(ledger)[which].sum(axis=1) / ledger.success[which].sum(axis=1)
+    return found
+
+
+def _resampled(figure: Callable[[NDArray[np.int64]], Numbers], episodes: int) -> Estimate:
+    """A figure of all episodes, and its interval from resamples of them."""
+    every = np.arange(episodes)[None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = float(above.sum() / below.sum())
-        found = above[drawn].sum(axis=1) / below[drawn].sum(axis=1)
-    return _estimate(value, found)
+        return _estimate(float(figure(every)[0]), figure(draws(episodes)))
+
+
+def _ratio(above: Numbers, below: Numbers) -> Estimate:
+    return _resampled(lambda which: above[which].sum(axis=1) / below[which].sum(axis=1), above.size)
 
 
 def _estimate(value: float, found: Numbers) -> Estimate:

@@ -65,7 +65,7 @@ class Trial:
         self._course, self._number, self._stop = course, number, stop
         self._world = course.open_world(number)
         self._limits = course.limits()
-        bout = Bout(self._world, course.at, self._limits, course.plan, number)
+        bout = Bout(self._world, course.at, self._limits, course.plan, course.scan_s, number)
         self._policy, self._acceptance = enter(entrant, bout)
         self._history: list[Event] = []
         self._actions = self._looks = self._lines = self._spoiled_good = 0

@@ -10,7 +10,16 @@ import pytest
 
 from policies.trials.figures import comparisons, grids, ranked, rows
 from policies.trials.record import Record
-from policies.trials.statistics import Ledger, compared, ledgers, per_good, quantile, share
+from policies.trials.statistics import (
+    Ledger,
+    Numbers,
+    compared,
+    gap_closed,
+    ledgers,
+    per_good,
+    quantile,
+    share,
+)
 
 
 def record(
@@ -22,6 +31,17 @@ def record(
 
 
 GOOD = [record(n, scans=10.0 + n % 3) for n in range(30)]
+
+
+def seconds(ledger: Ledger) -> Numbers:
+    return ledger.seconds(60)
+
+
+def test_a_gap_is_closed_by_the_share_that_was_saved() -> None:
+    slow, quick = ([record(n, scans=k) for n in range(30)] for k in (40.0, 20.0))
+    gap = gap_closed(*(Ledger.of(some) for some in (quick, slow, GOOD)), seconds)
+    own, far, near = (seconds(Ledger.of(some)).mean() for some in (quick, slow, GOOD))
+    assert gap.value == pytest.approx((far - own) / (far - near))
 
 
 def test_who_ends_early_without_a_good_tip_saves_nothing() -> None:
@@ -48,14 +68,14 @@ def test_shares_have_exact_intervals() -> None:
 
 def test_the_same_policy_twice_is_equal_for_sure() -> None:
     ledger = Ledger.of(GOOD)
-    same = compared(ledger, Ledger.of(GOOD), 60)
+    same = compared(ledger, Ledger.of(GOOD), seconds)
     assert same.value == 1
     assert same.interval == (1, 1)
 
 
 def test_pairs_make_small_differences_sure() -> None:
     faster = [record(n, scans=0.9 * (10.0 + n % 3)) for n in range(30)]
-    ratio = compared(Ledger.of(faster), Ledger.of(GOOD), 60)
+    ratio = compared(Ledger.of(faster), Ledger.of(GOOD), seconds)
     assert ratio.interval is not None
     low, high = ratio.interval
     assert low < ratio.value < high < 1
@@ -82,9 +102,15 @@ def test_the_best_comes_first_and_hopeless_ones_do_not_break_anything() -> None:
     entrants = ledgers({"slow": slow, "never": never, "fast": GOOD, "informed bound": GOOD})
     assert ranked(entrants, ["never", "slow", "fast"]) == ["fast", "slow", "never"]
     assert [line[0] for line in grids("x", entrants)[0].lines][-1] == "never"
-    told = comparisons(entrants, "fast")
-    assert [row.note for row in told] == ["slow", "informed bound"]
-    assert told[0].value < 0.3
+    told = {row.name: row for row in comparisons(entrants, "fast")}
+    time = told["fast: instrument time over that of the best other with our eye"]
+    assert (time.note, time.holds) == ("slow", True)
+    assert time.value < 0.3
+    assert told["fast: gap to the informed bound closed"].value == 1
+    # Thirty declarations without a false one leave up to a tenth possible.
+    assert told["fast: false good, upper limit"].value == pytest.approx(1 - 0.025 ** (1 / 30))
+    assert told["fast: false good, upper limit"].holds is False
+    assert comparisons(entrants, "never")[0].value is None
     for name, ledger in entrants.items():
         for row in rows(name, ledger):
             ends = (row.value, *(row.interval or ()))
