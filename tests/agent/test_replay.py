@@ -150,9 +150,9 @@ def test_what_cannot_be_replayed_is_told(ran: Path, tmp_path: Path):
         edited(ran, tmp_path / "1", lost)
     with pytest.raises(FileError, match="has no policy 'dice'"):
         edited(ran, tmp_path / "2", same, {"policy": {"name": "dice", "limits": {}}})
+    other = {"name": "learned", "weights": "of another version", "limits": {}}
     with pytest.raises(FileError, match="'learned' policy has learned something else"):
-        other = {"name": "learned", "weights": "of another version", "limits": {}}
-        edited(ran, tmp_path / "3", same, {"policy": other})
+        edited(ran, tmp_path / "other", same, {"policy": other})
 
     def odd(record: Record) -> Record:
         settings = {"settings": {"pixel": 16}}
