@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
 
@@ -43,6 +44,9 @@ from drivers.scan import ScanLine, ScanSettings
 
 _log = logging.getLogger(__name__)
 
+#: Wall-clock time for putting back the operator's settings (s): a link that is gone must not hold
+#: up the end of a run.
+PUT_BACK_S = 25.0
 _MODULES = {
     Capability.INDENT: ("TipShaper.PropsGet", {}),
     Capability.COARSE: ("Motor.StepCounterGet", {"reset_x": 0, "reset_y": 0, "reset_z": 0}),
@@ -150,14 +154,19 @@ class NanonisMicroscope:
             self._rig.settings.give_back_all,
         )
         try:
-            for step in steps:
-                try:
-                    await step()
-                except SettingsChanged as error:
-                    failures.append(str(error))
-                    break
-                except InstrumentError as error:
-                    failures.append(str(error))
+            async with asyncio.timeout(PUT_BACK_S):
+                for step in steps:
+                    try:
+                        await step()
+                    except SettingsChanged as error:
+                        failures.append(str(error))
+                        break
+                    except InstrumentError as error:
+                        failures.append(str(error))
+        except TimeoutError:
+            failures.append(
+                f"not everything was put back within {PUT_BACK_S:g} s; set the rest by hand"
+            )
         finally:
             await self._rig.session.close()
         if failures:

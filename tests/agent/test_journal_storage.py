@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from agent.config import RepairSettings
+from agent.config import USUAL_WATCHES, RepairSettings
 from agent.journal import FILE, Journal, room, storage
 from agent.record import Kind
 from agent.repair import repair
@@ -64,7 +64,11 @@ def night(journal: Journal, fill_up: object) -> tuple[RepairResult, ScriptedMicr
         microscope.scan = scanned
         settings = RepairSettings(pixels=16, lines=24, max_actions=300)
         policy, scorer = Always(DIP), ScriptedScorer()
-        result = await repair(microscope.enveloped(), scorer, policy, settings, journal)
+        # The watch over the disk would end the run before its first byte too many.
+        watches = USUAL_WATCHES.model_copy(update={"min_disk_mib": 0.0})
+        result = await repair(
+            microscope.enveloped(), scorer, policy, settings, journal, watchdogs=watches
+        )
         times.append(loop.time())
         return result
 

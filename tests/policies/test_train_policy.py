@@ -49,7 +49,7 @@ def test_a_trained_policy_is_written_and_repairs(tmp_path: Path) -> None:
     assert 0 < brain.manifest.overdue <= PLAN.max_actions
     assert not out.with_suffix(".checkpoint").exists()
     assert list(out.with_suffix(".tensorboard").rglob("events*"))
-    own = LearnedPolicy(brain, means(), EscalationRule(AT))
+    own = LearnedPolicy(brain, means(), EscalationRule(AT), scan_s=24.0)
     ended = rehearse(PRESET, honest_bank(100), own, np.random.default_rng(0), PLAN)
     assert ended.actions > 0
 

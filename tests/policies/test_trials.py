@@ -24,7 +24,7 @@ from policies.trials import contest, crew, eye
 from policies.trials.contest import hold
 from policies.trials.course import RANDOMISED, SHIFTED, Course, hidden_parameters
 from policies.trials.crew import Block, blocks, carry_out
-from policies.trials.entrants import INFORMED, names
+from policies.trials.entrants import INFORMED, LEARNED, names
 from policies.trials.record import Record
 from policies.trials.store import Store, fingerprint
 from policies.trials.trial import Question, Trial
@@ -237,7 +237,7 @@ def test_the_benchmark_reports_every_entrant_and_draws_it(
     monkeypatch.setattr(bench, "WORKERS", 0)
     monkeypatch.setattr(bench, "QUICK_PIXELS", 32)
     monkeypatch.setattr(bench, "QUICK_ACTIONS", 1)
-    monkeypatch.setattr(bench, "QUICK_ENTRANTS", ("closed loop", INFORMED))
+    monkeypatch.setattr(bench, "QUICK_ENTRANTS", (LEARNED, "closed loop", INFORMED))
     monkeypatch.setattr(Scorer, "load", lambda: scorer)
     told: list[float] = []
     options = BenchOptions(
@@ -250,7 +250,7 @@ def test_the_benchmark_reports_every_entrant_and_draws_it(
     report = bench.run(options)
     entrants = {row.name.partition(":")[0] for row in report.rows}
     assert set(bench.QUICK_ENTRANTS) <= entrants
-    assert [len(grid.lines) for grid in report.grids] == [2, 2]
+    assert [len(grid.lines) for grid in report.grids] == [3, 3]
     assert (tmp_path / "plots" / "policies.png").stat().st_size > 10_000
     assert told == sorted(told)
     assert told[-1] == 1.0
