@@ -7,7 +7,6 @@ envelope.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -25,8 +24,8 @@ from drivers.actions import Finite, MoveTo, Positive, TunnellingPoint
 from drivers.complaints import complaint
 from drivers.envelope import Limits, check_action, check_scan
 from drivers.errors import ConfigError, Refused
-from drivers.microscope import Feedback, MicroscopeState
 from drivers.scan import Frame, ScanSettings
+from policies.legal import ANYWHERE
 from policies.plan import RepairPlan
 
 ActionKind = Literal[
@@ -34,19 +33,6 @@ ActionKind = Literal[
 ]
 PolicyName = Literal["learned", "escalation"]
 DEFAULT_FILE = Path("tipsmith.toml")
-#: Stands for an instrument that is not open yet: how far it reaches, it says itself.
-UNKNOWN = MicroscopeState(
-    time_s=0.0,
-    bias_v=0.0,
-    setpoint_a=0.0,
-    current_a=0.0,
-    x_m=0.0,
-    y_m=0.0,
-    z_m=0.0,
-    feedback=Feedback.WITHDRAWN,
-    scanning=False,
-    range_m=(math.inf, math.inf, math.inf),
-)
 
 
 class _Section(BaseModel):
@@ -353,8 +339,8 @@ def _check_repair(repair: RepairSettings, limits: Limits) -> None:
     frame = Frame(x_m=0.0, y_m=0.0, width_m=side, height_m=side)
     travel = MoveTo(x_m=0.0, y_m=0.0, speed_m_per_s=repair.travel_nm_per_s * 1e-9)
     try:
-        check_scan(repair.scan(frame), UNKNOWN, limits)
-        check_action(travel, UNKNOWN, limits)
+        check_scan(repair.scan(frame), ANYWHERE, limits)
+        check_action(travel, ANYWHERE, limits)
     except Refused as refusal:
         raise ConfigError(f"[repair]: {refusal}") from None
 
