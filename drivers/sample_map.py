@@ -28,6 +28,8 @@ MANY_LINES, ENOUGH_LINES = 96, 32
 BINS = 30
 #: What lies higher is counted together: a histogram must not grow with a single wild pixel.
 MOST_BINS = 1000
+#: Values in a row up to which it is short.
+SHORT_ROW = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,9 @@ def aligned(lines: NDArray[np.floating]) -> NDArray[np.float32]:
 def middle(values: NDArray[np.floating]) -> NDArray[np.floating]:
     """The median along the last axis, the upper of two; a good deal faster than numpy's."""
     half = values.shape[-1] // 2
+    # Short rows are sorted in less time than they are parted.
+    if values.shape[-1] <= SHORT_ROW:
+        return np.sort(values, axis=-1)[..., half]
     return np.partition(values, half, axis=-1)[..., half]
 
 

@@ -8,6 +8,7 @@ and the difference of forward and backward do; a Gaussian over them gives the Ma
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import torch
@@ -58,6 +59,12 @@ def statistics(pictures: torch.Tensor) -> torch.Tensor:
 
 def _power(z: torch.Tensor) -> list[torch.Tensor]:
     spectrum = torch.fft.rfft2(z).abs() ** 2
+    return [_log((spectrum * band).sum(dim=(1, 2)) / size) for band, size in _bands()]
+
+
+@cache
+def _bands() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Which frequencies each band holds, and how many."""
     down = torch.fft.fftfreq(SIDE, 1 / SIDE)[:, None].abs()
     across = torch.fft.rfftfreq(SIDE, 1 / SIDE)[None]
     radius = (down**2 + across**2).sqrt()
@@ -65,7 +72,7 @@ def _power(z: torch.Tensor) -> list[torch.Tensor]:
     # Offsets between lines are slow along them and fast across; two bands tell 1/f from jumps.
     fast = (down > 10).expand(radius.shape)
     bands += [fast & (across < LINE_NOISE[0]), fast & (across >= 1) & (across < LINE_NOISE[1])]
-    return [_log((spectrum * band).sum(dim=(1, 2)) / band.sum()) for band in bands]
+    return [(band, band.sum()) for band in bands]
 
 
 def _log(values: torch.Tensor) -> torch.Tensor:

@@ -39,13 +39,18 @@ def as_inputs(prepared: Sequence[ScorerInput], rows: Sequence[Rows]) -> Inputs:
     most = max(1, *(len(one) for one in rows)) if rows else 1
     padded = [one.padded(most) for one in rows]
     return Inputs(
-        _stacked([one.pictures for one in prepared]),
-        _stacked([one.protrusion for one in prepared]),
+        _images([one.pictures for one in prepared]),
+        _images([one.protrusion for one in prepared]),
         _stacked([one.numbers for one in prepared]),
-        _stacked([one.pictures for one in padded]),
+        _images([one.pictures for one in padded]),
         _stacked([one.numbers for one in padded]),
         torch.tensor([len(one) for one in rows]),
     )
+
+
+def _images(arrays: list[np.ndarray]) -> torch.Tensor:
+    # Convolutions of a single scan take a third less time on this layout.
+    return _stacked(arrays).contiguous(memory_format=torch.channels_last)
 
 
 def _stacked(arrays: list[np.ndarray]) -> torch.Tensor:

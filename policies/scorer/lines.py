@@ -88,7 +88,7 @@ class LineReader:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._resample = shares(setting.pixels, POINTS)
-        self._pending = np.empty((0, 2, POINTS))
+        self._pending = np.empty((0, 2, setting.pixels), np.float32)
         self._before: NDArray[np.float64] | None = None
         self._sum = np.zeros(POINTS)
         self._spread_sum = 0.0
@@ -97,12 +97,13 @@ class LineReader:
     def read(self, forward: Image, backward: Image | None) -> Rows:
         """Read complete lines, shape (lines, pixels); what is left of a row waits for more."""
         ways = np.stack([forward, forward if backward is None else backward], axis=1)
-        fewer = torch.from_numpy(ways).double() @ self._resample
-        lines = np.concatenate([self._pending, fewer.numpy()])
+        lines = np.concatenate([self._pending, ways])
         together = self._setting.lines_per_row
         whole = len(lines) - len(lines) % together
         self._pending = lines[whole:]
-        return self._rows(lines[:whole].reshape(-1, together, 2, POINTS).mean(axis=1))
+        rows = lines[:whole].reshape(-1, together, 2, self._setting.pixels)
+        mean = rows.mean(axis=1, dtype=np.float64)
+        return self._rows((torch.from_numpy(mean) @ self._resample).numpy())
 
     def _rows(self, ways: NDArray[np.float64]) -> Rows:
         count = self._read + 1 + np.arange(len(ways))[:, None]

@@ -28,11 +28,13 @@ from policies.training.writable import check_writable
 from sim.presets.preset import Preset, load_preset
 
 #: Episodes side by side, and steps of each between two updates.
-ENVIRONMENTS, STEPS = 32, 128
+ENVIRONMENTS, STEPS = 32, 256
 WIDTHS = [256, 128]
-LEARNING_RATE, BATCH, EPOCHS, GAMMA, ENTROPY = 4e-4, 1024, 6, 0.999, 0.01
+LEARNING_RATE, BATCH, EPOCHS, GAMMA = 4e-4, 2048, 6, 0.999
+#: What trying something else is worth, at the start and at the end: later on it only costs scans.
+ENTROPY = 0.01, 0.001
 #: Updates between two checkpoints, and repairs that the reports are means of.
-CHECKPOINT_UPDATES, RECENT = 20, 500
+CHECKPOINT_UPDATES, RECENT = 10, 500
 #: Seeds of episodes leave this much room for the number of the choice that they begin with.
 SEED_BITS = 40
 #: Stream of the repairs that say what is familiar: not one of them was trained on.
@@ -69,7 +71,7 @@ def train_policy(seed: int, steps: int, tips: int, out: Path, banks: Path | None
     environments.seed((seed << SEED_BITS) + done)
     started = time.monotonic() - spent_s
     with reporting("training", steps, done, "choices") as report:
-        follow = _Following(checkpoint, report, started)
+        follow = _Following(steps, checkpoint, report, started)
         if done < steps:
             model.learn(
                 steps - done, callback=follow, reset_num_timesteps=False, tb_log_name="policy"
@@ -108,7 +110,7 @@ def _model(seed: int, environments: DummyVecEnv, logs: Path) -> MaskablePPO:
         batch_size=BATCH,
         n_epochs=EPOCHS,
         gamma=GAMMA,
-        ent_coef=ENTROPY,
+        ent_coef=ENTROPY[0],
         policy_kwargs={"net_arch": {"pi": WIDTHS, "vf": WIDTHS}, "activation_fn": torch.nn.Tanh},
         tensorboard_log=str(logs),
         seed=seed,
@@ -120,12 +122,22 @@ class _Following(BaseCallback):
     """Keeps checkpoints, and tells how far the training is and how repairs go."""
 
     def __init__(
-        self, checkpoint: Checkpoint, report: Callable[[int, str], None], started: float
+        self,
+        steps: int,
+        checkpoint: Checkpoint,
+        report: Callable[[int, str], None],
+        started: float,
     ) -> None:
         super().__init__()
-        self._checkpoint, self._report, self._started = checkpoint, report, started
+        self._steps, self._checkpoint = steps, checkpoint
+        self._report, self._started = report, started
         self._ended: list[Ended] = []
         self._updates = 0
+
+    def _on_rollout_start(self) -> None:
+        first, last = ENTROPY
+        share = min(self.num_timesteps / self._steps, 1.0)
+        self.model.ent_coef = first + (last - first) * share  # type: ignore[attr-defined]
 
     def _on_step(self) -> bool:
         self._ended += [info["ended"] for info in self.locals["infos"] if "ended" in info]
