@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from policies.report import TipReport
 from policies.scorer import Scorer
 from policies.trials.course import Course
+from policies.trials.entrants import learned_by
 from policies.trials.eye import answer
 from policies.trials.record import Record
 from policies.trials.trial import Question, Trial
@@ -26,19 +27,21 @@ class Block:
         worlds: see ``Course``.
         first: number of the first episode.
         count: how many.
+        learned: hash of what the entrant has learned, empty for a rule.
     """
 
     entrant: str
     worlds: str
     first: int
     count: int
+    learned: str = ""
 
 
 def blocks(entrants: Sequence[str], worlds: str, first: int, episodes: int) -> list[Block]:
     """The blocks that ``episodes`` from ``first`` on make, episode by episode for all entrants."""
     starts = range(first, first + episodes, BLOCK)
     return [
-        Block(entrant, worlds, start, min(BLOCK, first + episodes - start))
+        Block(entrant, worlds, start, min(BLOCK, first + episodes - start), learned_by(entrant))
         for start in starts
         for entrant in entrants
     ]

@@ -79,6 +79,11 @@ def names() -> tuple[str, ...]:
     return (*RULES, *(name + AS_PUBLISHED for name in OWN), INFORMED)
 
 
+def learned_by(name: str) -> str:
+    """Hash of what an entrant has learned; empty for a rule."""
+    return shipped_brain().manifest.sha256 if name == LEARNED else ""
+
+
 def enter(name: str, bout: Bout) -> tuple[Policy, Acceptance]:
     """The policy and the acceptance of an entrant.
 

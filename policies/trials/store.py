@@ -76,7 +76,7 @@ class Store:
 
 
 def fingerprint(course: Course, scorer: Scorer) -> str:
-    """Names everything that decides a result: code, weights, preset and course."""
+    """Names everything that decides a result but what an entrant has learned (see ``Block``)."""
     digest = hashlib.sha256()
     for package in (drivers, sim, policies):
         folder = Path(str(package.__file__)).parent

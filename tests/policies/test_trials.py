@@ -14,6 +14,7 @@ from drivers.benchmark import BenchOptions
 from drivers.errors import ConfigError, FileError
 from drivers.scan import ScanLine
 from policies.bench import policies as bench
+from policies.conditioner.learned import shipped_brain
 from policies.conditioner.rules.closed_loop import ClosedLoopSettings
 from policies.history import Acted
 from policies.plan import RepairPlan
@@ -208,6 +209,22 @@ def test_a_killed_benchmark_goes_on_and_finds_the_same(
     counted.clear()
     assert hold(SHORT, WANTED, Store(path), workers=0) == whole
     assert counted == []
+
+
+def test_results_of_an_entrant_that_has_learned_anew_are_not_taken(
+    counted: list[Block], tmp_path: Path
+) -> None:
+    before, after = (replace(WANTED[0], learned=weights) for weights in ("old", "new"))
+    path = tmp_path / "results.jsonl"
+    hold(SHORT, [before], Store(path), workers=0)
+    hold(SHORT, [after], Store(path), workers=0)
+    hold(SHORT, [before, after], Store(path), workers=0)
+    assert counted == [before, after]
+
+
+def test_blocks_name_what_their_entrant_has_learned() -> None:
+    rule, learned = blocks(["Diao", LEARNED], RANDOMISED, 100, 1)
+    assert (rule.learned, learned.learned) == ("", shipped_brain().manifest.sha256)
 
 
 @pytest.mark.timeout(300)
