@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from drivers import benchmark
 from drivers.benchmark import Row
-from policies.bench import failures
+from policies.bench import failures, groups
 from policies.bench.figures import calibration_error
 from policies.scorer import Scorer
-from policies.scorer.outputs import NAMES, OUTPUTS, STATES
+from policies.scorer.outputs import NAMES, OUTPUTS
 from policies.training.examine import CHANGED, judged
 from policies.training.fit import BLIND_ROWS
 from policies.training.scans import Examples, generate
@@ -22,7 +22,7 @@ from sim.benches.realism.classifier import auc
 #: Far from the seeds that anybody trains with.
 SEED = 900_000
 RESAMPLES = 200
-ON = "simulated, "
+ON = groups.ON
 MACRO, CALIBRATION, DELAY, FALSE = ">= 0.97", "<= 0.05", "<= 4", "<= 1"
 
 Found = NDArray[np.float32]
@@ -52,6 +52,7 @@ def rows(scorer: Scorer, chunks: int, plot: Path | None) -> list[Row]:
             note=note,
         ),
         *_alarms(scorer.manifest.alarm, lines[:, :, CHANGED], examples.row_labels),
+        *groups.rows(examples, pictures),
     ]
 
 
@@ -64,21 +65,14 @@ def _probabilities(scorer: Scorer, examples: Examples) -> tuple[Found, Found]:
 
 def _macro(pictures: Found, labels: NDArray[np.bool_], note: str) -> Row:
     """Mean AUC over the states; every scan has a world of its own, so scans are drawn again."""
-
-    def measured(pick: NDArray[np.intp]) -> float:
-        columns = zip(pictures[pick, STATES].T, labels[pick, STATES].T, strict=True)
-        return float(np.mean([auc(found, true) for found, true in columns]))
-
     rng, count = np.random.default_rng(0), len(labels)
     picks = [rng.integers(count, size=count) for _ in range(RESAMPLES)]
-    both = [pick for pick in picks if (np.ptp(labels[pick, STATES].astype(int), axis=0) > 0).all()]
-    draws = [measured(pick) for pick in both]
+    draws = [groups.macro(pictures[pick], labels[pick]) for pick in picks]
     low, high = (float(end) for end in np.percentile(draws, (2.5, 97.5)))
-    value = measured(np.arange(count))
     name = f"{ON}macro AUC over states"
-    return benchmark.judged(
-        name, value, "", MACRO, (low, high), f"95 %: {low:.3f} to {high:.3f}; {note}"
-    )
+    note = f"95 %: {low:.3f} to {high:.3f}; {note}"
+    value = groups.macro(pictures, labels)
+    return benchmark.judged(name, value, "", MACRO, (low, high), note)
 
 
 def _alarms(alarm: float, changed: Found, row_labels: NDArray[np.float16]) -> list[Row]:

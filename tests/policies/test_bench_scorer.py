@@ -13,11 +13,14 @@ from PIL import Image
 from drivers.benchmark import BenchOptions
 from drivers.errors import ConfigError, FileError
 from policies.adaptation import validation
-from policies.bench import hsi, real_rows, scorer, simulated, surfaces
+from policies.bench import groups, hsi, real_rows, scorer, simulated, surfaces
 from policies.bench.boosting import boosted
 from policies.bench.figures import Question, calibration_error
+from policies.report import ImageState
 from policies.scorer import Scorer
+from policies.scorer.outputs import MEASURES, OUTPUTS
 from policies.training import scans
+from policies.training.scans import Examples
 from sim.benches.realism.classifier import auc
 from sim.benches.realism.real import CLASSES, Tile, Voted, hsi_votes, tiles
 from tests.policies.untaught import picture, untaught_scorer, write_table
@@ -123,6 +126,37 @@ def test_simulated_rows_of_a_scorer_that_knows_nothing(
     assert rows["simulated, false alarms"].value is not None
     sheet = tmp_path / "scorer_failures_simulated.png"
     assert sheet.read_bytes().startswith(b"\x89PNG")
+
+
+def test_groups_tell_where_the_scorer_errs() -> None:
+    rng, count = np.random.default_rng(0), 200
+    labels = rng.integers(0, 2, (count, OUTPUTS + MEASURES)).astype(np.float32)
+    labels[:, OUTPUTS - len(ImageState) : OUTPUTS] = 0
+    protrusions = np.where(np.arange(count) % 2, 6, 0)
+    examples = Examples(
+        pictures=np.zeros((count, 0), np.float16),
+        protrusions=np.zeros((count, 0), np.float16),
+        numbers=np.log1p(np.stack([protrusions] * 5, axis=1)).astype(np.float32),
+        labels=labels,
+        rows=np.zeros((count, 0), np.float16),
+        row_numbers=np.zeros((count, 0), np.float32),
+        row_labels=np.zeros((count, groups.WHOLE_ROWS, OUTPUTS), np.float16),
+        surfaces=np.full(count, groups.GOLD),
+    )
+    found = labels[:, :OUTPUTS].copy()
+    # It errs on every scan that shows nothing.
+    found[protrusions == 0] = 1 - found[protrusions == 0]
+    rows = {row.name: row for row in groups.rows(examples, found)}
+    told = {name.removeprefix("simulated, macro AUC, "): row for name, row in rows.items()}
+    assert told["no protrusion"].value == 0
+    assert told["4 protrusions or more"].value == 1
+    assert told["4 protrusions or more"].note == "100 scans; good 1.000"
+    assert 0.3 < (told["au111"].value or 0) < 0.7
+    assert told["whole, unspoiled, of gold, 4 protrusions or more"].value == 1
+    # States that all scans of a group share, or none has, are left out.
+    assert told["the same, the tip did not change"].value == 1
+    assert "cu111" not in told
+    assert "noise or feedback spoil the picture" not in told
 
 
 def test_trees_learn_what_no_line_divides() -> None:
