@@ -87,9 +87,9 @@ class SampleMap:
             max(row - reach, 0) : max(row + reach + 1, 0),
             max(column - reach, 0) : max(column + reach + 1, 0),
         ]
-        rows, columns = np.ogrid[: area.shape[0], : area.shape[1]]
-        rows, columns = rows + max(row - reach, 0), columns + max(column - reach, 0)
-        area |= (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
+        rows = np.arange(area.shape[0]) + (max(row - reach, 0) - row)
+        columns = np.arange(area.shape[1]) + (max(column - reach, 0) - column)
+        area |= (rows**2)[:, None] + columns**2 <= radius**2
 
     def look(self, frame: Frame) -> None:
         """Note that ``frame`` has been scanned."""

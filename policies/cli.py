@@ -187,6 +187,22 @@ def train_conditioner(
     typer.echo(f"{out} written")
 
 
+@train.command("deepspm")
+def train_baseline(
+    seed: Annotated[int, typer.Option(help="Seed of worlds and weights.", min=0)] = 1,
+    steps: Annotated[int, typer.Option(help="Actions to learn from.", min=1)] = 60_000,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the weights go; the shipped ones by default.")
+    ] = None,
+) -> None:
+    """Train the DeepSPM baseline of the benchmark; a killed training goes on."""
+    from policies.conditioner.rules.deepspm_network import SHIPPED
+    from policies.training.deepspm import train_deepspm
+
+    train_deepspm(seed, steps, out or SHIPPED)
+    typer.echo(f"{out or SHIPPED} written")
+
+
 def _files(paths: list[Path]) -> list[Path]:
     """The files meant by ``paths``: a folder stands for the scans in it."""
     files: list[Path] = []

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EPISODES, QUICK_EPISODES, SHIFT_EPISODES = 500, 40, 100
 #: Numbers of the episodes; no training or tuning uses these.
 FIRST = 1_000_000
-#: So many of the best take part in the shifted worlds.
+#: The learned policy and the best rules, so many in all, take part in the shifted worlds.
 BEST = 4
 WORKERS = 2
 QUICK_ENTRANTS = ("learned policy", "closed loop", "Diao, as published", "informed bound")
@@ -39,7 +39,7 @@ def run(options: BenchOptions) -> Report:
     from policies.trials.crew import blocks
     from policies.trials.drawing import draw
     from policies.trials.entrants import LEARNED
-    from policies.trials.figures import comparisons, grids, ranked, rows, rules_only
+    from policies.trials.figures import comparisons, grids, ranked, rows, rules
     from policies.trials.statistics import ledgers
 
     course = _quick_course() if options.quick else Course()
@@ -48,7 +48,7 @@ def run(options: BenchOptions) -> Report:
     hall = _hall(course, options, shifts=not options.quick)
     found = ledgers(hall.hold(blocks(names, RANDOMISED, FIRST, episodes)))
     title = f"{course.preset}, randomised worlds, {episodes} paired episodes"
-    best = ranked(found, rules_only(found))[:BEST]
+    best = [LEARNED, *ranked(found, rules(found))[: BEST - 1]]
     figures = [row for name, ledger in found.items() for row in rows(name, ledger)]
     figures += comparisons(found, LEARNED)
     shown = grids(title, found)
@@ -100,7 +100,8 @@ def _shifted(hall: _Hall, best: Sequence[str], episodes: int) -> tuple[list[Row]
     """The best in worlds with one hidden parameter outside of its range."""
     from policies.trials.course import SHIFTED, hidden_parameters
     from policies.trials.crew import blocks
-    from policies.trials.figures import grids, rows
+    from policies.trials.entrants import LEARNED
+    from policies.trials.figures import grids, in_shifted, rows
     from policies.trials.statistics import ledgers
 
     figures: list[Row] = []
@@ -113,6 +114,7 @@ def _shifted(hall: _Hall, best: Sequence[str], episodes: int) -> tuple[list[Row]
         found = ledgers(later.hold(wanted, begun=0.7 + part * index))
         for entrant, ledger in found.items():
             figures += rows(f"{entrant}, {name} shifted", ledger)
+        figures += in_shifted(name, found, LEARNED)
         shown += grids(f"{name} shifted", found)[:1]
     return figures, shown
 

@@ -10,8 +10,9 @@ from drivers.envelope import Limits
 from policies.acceptance import Acceptance, FreshSpots
 from policies.conditioner.catalogue import Means
 from policies.conditioner.learned import LearnedPolicy, shipped_brain
-from policies.conditioner.rules import autostm, diao, mast, scanbot
+from policies.conditioner.rules import autostm, deepspm, diao, mast, scanbot
 from policies.conditioner.rules.closed_loop import ClosedLoop
+from policies.conditioner.rules.deepspm_network import shipped as shipped_deepspm
 from policies.conditioner.rules.escalation import EscalationRule
 from policies.conditioner.rules.informed import Informed
 from policies.conditioner.rules.ladder import OpenLoopLadder
@@ -24,6 +25,7 @@ from sim.world import World
 AS_PUBLISHED = ", as published"
 INFORMED = "informed bound"
 LEARNED = "learned policy"
+DEEPSPM = "DeepSPM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Bout:
     """What an entrant is set up with for one episode.
 
     Attributes:
-        world: for the informed bound only; nobody else may look at it.
+        world: for the informed bound, and for trainings that are told the truth; nobody else may
+            look at it.
         at: tunnelling point of actions.
         limits: the envelope.
         plan: when the repair ends.
@@ -47,10 +50,17 @@ class Bout:
     seed: int
 
 
+Entering = Callable[[str, Bout], tuple[Policy, Acceptance]]
+
+
 def _learned(bout: Bout) -> Policy:
     range_m = bout.world.range_m[:2]
     means, rule = Means(bout.at, bout.limits, range_m), EscalationRule(bout.at, bout.limits)
     return LearnedPolicy(shipped_brain(), means, rule, bout.scan_s)
+
+
+def _deepspm(bout: Bout) -> Policy:
+    return deepspm.DeepSPM(shipped_deepspm().network, deepspm.Table(bout.at, bout.limits))
 
 
 RULES: dict[str, Callable[[Bout], Policy]] = {
@@ -63,6 +73,7 @@ RULES: dict[str, Callable[[Bout], Policy]] = {
     "Diao": lambda b: diao.DiaoLadder(b.limits),
     "MAST": lambda b: mast.MastRule(b.at, b.limits),
     "AutoSTM": lambda b: autostm.six_actions(b.at, b.limits, b.seed),
+    DEEPSPM: _deepspm,
     LEARNED: _learned,
 }
 #: How the published ones decide by themselves that a tip is good.
@@ -71,6 +82,12 @@ OWN: dict[str, Callable[[], Acceptance]] = {
     "Diao": diao.acceptance,
     "MAST": mast.RoundCluster,
     "AutoSTM": autostm.acceptance,
+    DEEPSPM: deepspm.acceptance,
+}
+#: Hash of what those that learned have learned.
+WEIGHTS: dict[str, Callable[[], str]] = {
+    LEARNED: lambda: shipped_brain().manifest.sha256,
+    DEEPSPM: lambda: shipped_deepspm().manifest.sha256,
 }
 
 
@@ -80,8 +97,13 @@ def names() -> tuple[str, ...]:
 
 
 def learned_by(name: str) -> str:
-    """Hash of what an entrant has learned; empty for a rule."""
-    return shipped_brain().manifest.sha256 if name == LEARNED else ""
+    """Hash of the weights that an entrant plays by; empty for those that have learned nothing.
+
+    Raises:
+        FileError: the weights are missing or damaged.
+    """
+    weights = WEIGHTS.get(name.removesuffix(AS_PUBLISHED))
+    return weights() if weights else ""
 
 
 def enter(name: str, bout: Bout) -> tuple[Policy, Acceptance]:
@@ -89,6 +111,7 @@ def enter(name: str, bout: Bout) -> tuple[Policy, Acceptance]:
 
     Raises:
         KeyError: there is none of this name.
+        FileError: what it has learned is missing or damaged.
     """
     if name == INFORMED:
         informed = Informed(bout.world, bout.at, bout.limits, bout.plan)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from drivers.benchmark import Grid, Row, judged
-from policies.trials.entrants import AS_PUBLISHED, INFORMED
+from policies.trials.entrants import AS_PUBLISHED, INFORMED, WEIGHTS
 from policies.trials.statistics import (
     Estimate,
     Interval,
@@ -54,22 +54,22 @@ def rows(name: str, ledger: Ledger) -> list[Row]:
 
 
 def comparisons(entrants: Mapping[str, Ledger], candidate: str) -> list[Row]:
-    """``candidate`` against the best of the others, as published and with our eye."""
+    """``candidate`` against the best rule with our eye, and the best system as published."""
     own = entrants[candidate]
     best, published = (
-        next((one for one in ranked(entrants, names) if one != candidate), None)
-        for names in (rules_only(entrants), [one for one in entrants if one.endswith(AS_PUBLISHED)])
+        next(iter(ranked(entrants, names)), None)
+        for names in (rules(entrants), [one for one in entrants if one.endswith(AS_PUBLISHED)])
     )
     found = []
     if best is not None:
         rule = entrants[best]
         found += [
             _judged(
-                f"{candidate}: instrument time over that of the best other with our eye",
+                f"{candidate}: instrument time over that of the best rule with our eye",
                 compared(own, rule, _seconds), "<= 0.7", best,
             ),
             _judged(
-                f"{candidate}: area spoiled over that of the best other with our eye",
+                f"{candidate}: area spoiled over that of the best rule with our eye",
                 compared(own, rule, lambda one: one.area_nm2), "<= 1", best,
             ),
         ]  # fmt: skip
@@ -81,6 +81,16 @@ def comparisons(entrants: Mapping[str, Ledger], candidate: str) -> list[Row]:
         title = f"{candidate}: instrument time over that of the best as published"
         found.append(_judged(title, ratio, "<= 0.4", published))
     return [*found, *_alone(candidate, own)]
+
+
+def in_shifted(name: str, entrants: Mapping[str, Ledger], candidate: str) -> list[Row]:
+    """``candidate`` against the best rule where the hidden parameter ``name`` is shifted."""
+    best = next(iter(ranked(entrants, rules(entrants))), None)
+    if best is None:
+        return []
+    ratio = compared(entrants[candidate], entrants[best], _seconds)
+    title = f"{candidate}, {name} shifted: instrument time over that of the best rule"
+    return [_judged(title, ratio, "<= 1.1", best)]
 
 
 def _alone(candidate: str, own: Ledger) -> list[Row]:
@@ -98,9 +108,14 @@ def _seconds(ledger: Ledger) -> Numbers:
     return ledger.seconds(USUAL_S)
 
 
-def rules_only(entrants: Mapping[str, Ledger]) -> list[str]:
+def with_our_eye(entrants: Mapping[str, Ledger]) -> list[str]:
     """Those with our eye that do not know the truth."""
     return [one for one in entrants if one != INFORMED and not one.endswith(AS_PUBLISHED)]
+
+
+def rules(entrants: Mapping[str, Ledger]) -> list[str]:
+    """Those with our eye that have learned nothing."""
+    return [one for one in with_our_eye(entrants) if one not in WEIGHTS]
 
 
 def ranked(entrants: Mapping[str, Ledger], names: Sequence[str]) -> list[str]:

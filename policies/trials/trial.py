@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from policies.episode import Act, Declare, Look, next_step
 from policies.history import Acted, Event, Looked, area_left, last_look
 from policies.report import TipReport
 from policies.trials.course import Course
-from policies.trials.entrants import Bout, enter
+from policies.trials.entrants import Bout, Entering, enter
 from policies.trials.record import Ending, Record
 from sim.environments.ground import clearest, patch_points
 from sim.scanning import picture
@@ -51,6 +52,15 @@ class Question:
 Asking = Generator[Question, TipReport, Looked]
 
 
+@runtime_checkable
+class Seeing(Protocol):
+    """A policy that chooses from pictures, which the history does not hold."""
+
+    def see(self, scan: Scan) -> None:
+        """Take note of a look's scan, before the policy is asked about it."""
+        ...
+
+
 class Trial:
     """One entrant's repair of one tip.
 
@@ -59,14 +69,17 @@ class Trial:
         entrant: its name.
         number: of the episode.
         stop: probability of a good tip below which the lines so far are hopeless.
+        entering: makes policy and acceptance of the entrant.
     """
 
-    def __init__(self, course: Course, entrant: str, number: int, stop: float) -> None:
+    def __init__(
+        self, course: Course, entrant: str, number: int, stop: float, entering: Entering = enter
+    ) -> None:
         self._course, self._number, self._stop = course, number, stop
         self._world = course.open_world(number)
         self._limits = course.limits()
         bout = Bout(self._world, course.at, self._limits, course.plan, course.scan_s, number)
-        self._policy, self._acceptance = enter(entrant, bout)
+        self._policy, self._acceptance = entering(entrant, bout)
         self._history: list[Event] = []
         self._actions = self._looks = self._lines = self._spoiled_good = 0
         self._area_nm2 = 0.0
@@ -104,6 +117,8 @@ class Trial:
                 break
         parts.close()
         self._lines += len(heights)
+        if isinstance(self._policy, Seeing):
+            self._policy.see(scan)
         report = yield Question(scan, by_lines=False)
         site = _clear_site(step.frame, heights)
         return observe.looked(scan, report, site, world.time_s, of_imprint=step.imprint)

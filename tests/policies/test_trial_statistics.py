@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from policies.trials.figures import comparisons, grids, ranked, rows
+from policies.trials.entrants import DEEPSPM, INFORMED, LEARNED
+from policies.trials.figures import comparisons, grids, in_shifted, ranked, rows
 from policies.trials.record import Record
 from policies.trials.statistics import (
     Ledger,
@@ -96,20 +97,32 @@ def test_false_good_and_lost_are_counted_apart() -> None:
     assert len(found) == 16
 
 
+def test_in_shifted_worlds_the_best_rule_is_the_measure() -> None:
+    slow = [record(n, scans=50.0) for n in range(30)]
+    (better,) = in_shifted("dirt", ledgers({"rule": slow, LEARNED: GOOD}), LEARNED)
+    assert better.name.startswith("learned policy, dirt shifted: instrument time")
+    assert (better.note, better.holds) == ("rule", True)
+    (worse,) = in_shifted("dirt", ledgers({"rule": GOOD, LEARNED: slow}), LEARNED)
+    assert worse.holds is False
+    assert in_shifted("dirt", ledgers({LEARNED: slow}), LEARNED) == []
+
+
 def test_the_best_comes_first_and_hopeless_ones_do_not_break_anything() -> None:
     slow = [record(n, scans=50.0) for n in range(30)]
     never = [record(n, declared=False, good=False) for n in range(30)]
-    entrants = ledgers({"slow": slow, "never": never, "fast": GOOD, "informed bound": GOOD})
-    assert ranked(entrants, ["never", "slow", "fast"]) == ["fast", "slow", "never"]
+    # What else has learned is no rule, however fast it is.
+    quick = {LEARNED: GOOD, DEEPSPM: GOOD, INFORMED: GOOD}
+    entrants = ledgers({"slow": slow, "never": never, **quick})
+    assert ranked(entrants, ["never", "slow", LEARNED]) == [LEARNED, "slow", "never"]
     assert [line[0] for line in grids("x", entrants)[0].lines][-1] == "never"
-    told = {row.name: row for row in comparisons(entrants, "fast")}
-    time = told["fast: instrument time over that of the best other with our eye"]
+    told = {row.name.removeprefix(f"{LEARNED}: "): row for row in comparisons(entrants, LEARNED)}
+    time = told["instrument time over that of the best rule with our eye"]
     assert (time.note, time.holds) == ("slow", True)
     assert time.value < 0.3
-    assert told["fast: gap to the informed bound closed"].value == 1
+    assert told["gap to the informed bound closed"].value == 1
     # Thirty declarations without a false one leave up to a tenth possible.
-    assert told["fast: false good, upper limit"].value == pytest.approx(1 - 0.025 ** (1 / 30))
-    assert told["fast: false good, upper limit"].holds is False
+    assert told["false good, upper limit"].value == pytest.approx(1 - 0.025 ** (1 / 30))
+    assert told["false good, upper limit"].holds is False
     assert comparisons(entrants, "never")[0].value is None
     for name, ledger in entrants.items():
         for row in rows(name, ledger):

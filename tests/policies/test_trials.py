@@ -21,7 +21,7 @@ from policies.plan import RepairPlan
 from policies.report import TipReport, TipState
 from policies.scorer import Scorer
 from policies.scorer.lines import Setting
-from policies.trials import contest, crew, eye
+from policies.trials import contest, crew, entrants, eye
 from policies.trials.contest import hold
 from policies.trials.course import RANDOMISED, SHIFTED, Course, hidden_parameters
 from policies.trials.crew import Block, blocks, carry_out
@@ -30,7 +30,7 @@ from policies.trials.record import Record
 from policies.trials.store import Store, fingerprint
 from policies.trials.trial import Question, Trial
 from policies.trials.tuning import actions_to_good, closed_loops, ladders, singles
-from tests.policies.untaught import untaught_scorer
+from tests.policies.untaught import untaught_deepspm, untaught_scorer
 
 PLAN = RepairPlan(confirm_spots=2, most_spots=3, max_actions=4)
 COURSE = Course(pixels=32, plan=PLAN)
@@ -55,6 +55,12 @@ def follow(
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
     return untaught_scorer(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(autouse=True)
+def _untaught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = untaught_deepspm(tmp_path)
+    monkeypatch.setattr(entrants, "shipped_deepspm", lambda: trained)
 
 
 def test_all_meet_the_same_worlds_tips_and_luck() -> None:

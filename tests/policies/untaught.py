@@ -1,4 +1,4 @@
-"""A scorer with random weights, and pictures with a trouble that anybody can see."""
+"""Networks with random weights, and pictures with a trouble that anybody can see."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
+from policies.conditioner.rules.deepspm_network import (
+    QNetwork,
+    Trained,
+    read_trained,
+    write_trained,
+)
 from policies.scorer import Scorer
 from policies.scorer.familiarity import Familiarity, statistics
 from policies.scorer.network import ScorerNetwork
@@ -34,6 +40,15 @@ def untaught_scorer(folder: Path, seed: int = 0) -> Scorer:
     }  # fmt: skip
     write_weights(path, {**network.state_dict(), **known.tensors()}, describe)
     return Scorer.load(path)
+
+
+def untaught_deepspm(folder: Path, seed: int = 0) -> Trained:
+    """A Q-network that has learned nothing."""
+    torch.manual_seed(seed)
+    path = folder / f"deepspm{seed}.safetensors"
+    describe = {"command": "none", "seed": seed, "data": "none", "curve": [], "metrics": {}}
+    write_trained(path, QNetwork(), describe)
+    return read_trained(path)
 
 
 def picture(number: int, *, noisy: bool) -> np.ndarray:
