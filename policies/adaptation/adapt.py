@@ -27,6 +27,7 @@ from policies.adaptation.validation import (
     session_folds,
 )
 from policies.scorer import Scorer
+from policies.threads import single_thread
 from policies.training.reporting import reporting
 
 #: Heads of each part: their mean errs less than each of them.
@@ -122,10 +123,11 @@ def teach(examples: list[Example], labels: Labels, seed: int, progress: Progress
     shipped = torch.stack([one.logits for one in examples])
     groups = whole_parts(examples), window_parts(examples)
     validated, heads = [], []
-    for parts in groups:
-        validated.append(cross_validate(parts, votes, folds, seed, progress))
-        heads.append(_members(parts, votes, validated[-1], seed))
-        progress(len(labels), "learning")
+    with single_thread():
+        for parts in groups:
+            validated.append(cross_validate(parts, votes, folds, seed, progress))
+            heads.append(_members(parts, votes, validated[-1], seed))
+            progress(len(labels), "learning")
     expected = {
         name: _expectation(shipped, validated[0].logits[:, k], validated[1].logits[:, k], labels, k)
         for k, name in enumerate(labels.classes)

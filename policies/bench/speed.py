@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 import numpy as np
-import torch
 
 from drivers.benchmark import Row, judged
 from drivers.scan import Frame, Scan, ScanLine
 from policies.scorer import Scorer
 from policies.scorer.lines import Setting
+from policies.threads import single_thread
 
 PIXELS = 256
 LINE_TARGET, SCAN_TARGET = "<= 2", "<= 15"
@@ -18,12 +18,8 @@ LINE_TARGET, SCAN_TARGET = "<= 2", "<= 15"
 
 def rows(scorer: Scorer, scans: int) -> list[Row]:
     """Times over so many scans; they show noise, which takes as long as anything."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with single_thread():
         lines, wholes = _timed(scorer, scans)
-    finally:
-        torch.set_num_threads(threads)
     return [
         judged("speed, one core: a line, p99", float(np.percentile(lines, 99)), "ms", LINE_TARGET),
         judged(
