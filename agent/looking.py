@@ -12,11 +12,11 @@ from drivers.scan import Scan, ScanLine, ScanSettings
 from policies import observe
 from policies.episode import Look
 from policies.history import Looked
-from policies.scorer import Scorer
+from policies.judging import Judge
 from policies.scorer.lines import Setting
 
 
-async def look(run: Run, scorer: Scorer, settings: LookSettings, step: Look) -> Looked:
+async def look(run: Run, scorer: Judge, settings: LookSettings, step: Look) -> Looked:
     """Scan the frame of ``step`` and judge it.
 
     The scan waits for each judgement, so that the same instrument gives the same look however slow
@@ -50,7 +50,7 @@ async def look(run: Run, scorer: Scorer, settings: LookSettings, step: Look) -> 
 
 
 async def _scan(
-    run: Run, scorer: Scorer, settings: LookSettings, scan_settings: ScanSettings, *, whole: bool
+    run: Run, scorer: Judge, settings: LookSettings, scan_settings: ScanSettings, *, whole: bool
 ) -> list[ScanLine]:
     arrived: list[ScanLine] = []
     stream = scorer.stream(_setting(scan_settings))

@@ -22,8 +22,8 @@ from drivers.envelope import EnvelopedMicroscope
 from drivers.errors import FileError, InstrumentError, SettingsChanged, TipsmithError, UserError
 from policies.episode import Act, Declare, Look, next_step
 from policies.history import Acted, Event, Looked
+from policies.judging import Judge
 from policies.proposal import Policy
-from policies.scorer import Scorer
 
 #: Wall time after which a withdrawal that does not end is given up.
 WITHDRAW_TIMEOUT_S = 30.0
@@ -31,7 +31,7 @@ WITHDRAW_TIMEOUT_S = 30.0
 
 async def repair(
     microscope: EnvelopedMicroscope,
-    scorer: Scorer,
+    scorer: Judge,
     policy: Policy,
     settings: RepairSettings,
     journal: Journal,
@@ -88,7 +88,7 @@ class _Repair:
     def __init__(
         self,
         run: Run,
-        scorer: Scorer,
+        scorer: Judge,
         policy: Policy,
         settings: RepairSettings,
         guard: Guard,

@@ -15,17 +15,17 @@ from agent.journal import Journal
 from agent.journal.room import check_room
 from agent.loop import finish
 from agent.phases import Phase
-from agent.policy import make_policy, weights_hash
+from agent.policy import weights_hash
 from agent.recovery import look_back
 from agent.repair import repair
 from agent.result import Listener, Progress, RepairResult
 from agent.supervision import Asker, Supervision
+from agent.warming import prepared
 from drivers.envelope import EnvelopedMicroscope, Limits
 from drivers.errors import ConfigError, InstrumentError
 from drivers.microscope import Capability
 from drivers.registry import open_microscope
-from policies.proposal import Policy
-from policies.scorer import Scorer
+from policies.judging import Judge
 
 CLOSE_TIMEOUT_S = 10.0
 LIBRARIES = ("numpy", "scipy", "torch")
@@ -36,7 +36,7 @@ NEEDED = frozenset({Capability.SCAN, Capability.PULSE, Capability.INDENT})
 async def run_repair(
     config: Config,
     seed: int | None,
-    scorer: Scorer,
+    scorer: Judge,
     on_progress: Listener,
     asker: Asker | None = None,
 ) -> RepairResult:
@@ -69,9 +69,10 @@ async def run_repair(
     latest = _Latest(on_progress)
     try:
         _check_capabilities(microscope)
+        # Whatever is slow the first time comes before anybody waits for a sign of life.
+        policy = await prepared(microscope, scorer, config)
         async with guarded(microscope, config.guardian) as guard:
             latest.see(Progress(Phase.STARTING, note=guard.header))
-            policy = await _policy(microscope, config)
             with _journal(microscope, config, seed, scorer, guard) as journal:
                 result = await repair(
                     microscope,
@@ -90,11 +91,6 @@ async def run_repair(
     return replace(result, warning=warning)
 
 
-async def _policy(microscope: EnvelopedMicroscope, config: Config) -> Policy:
-    x_m, y_m, _ = (await microscope.state()).range_m
-    return make_policy(config.policy.name, config.repair, microscope.limits, (x_m, y_m))
-
-
 def _supervision(config: Config, asker: Asker | None) -> Supervision | None:
     if not config.approval.supervised:
         return None
@@ -104,7 +100,7 @@ def _supervision(config: Config, asker: Asker | None) -> Supervision | None:
 
 
 def _journal(
-    microscope: EnvelopedMicroscope, config: Config, seed: int | None, scorer: Scorer, guard: Guard
+    microscope: EnvelopedMicroscope, config: Config, seed: int | None, scorer: Judge, guard: Guard
 ) -> Journal:
     about = {**_about(config, seed, scorer, microscope.limits), "guardian": guard.header}
     return Journal.create(Path(config.journal.directory), about)
@@ -154,7 +150,7 @@ async def _close(microscope: EnvelopedMicroscope, latest: _Latest) -> str | None
     return warning
 
 
-def _about(config: Config, seed: int | None, scorer: Scorer, limits: Limits) -> dict[str, object]:
+def _about(config: Config, seed: int | None, scorer: Judge, limits: Limits) -> dict[str, object]:
     libraries = {name: version(name) for name in LIBRARIES}
     return {
         "config": config.model_dump(mode="json"),

@@ -8,11 +8,11 @@ from drivers.sample_map import Site, clear_site
 from drivers.scan import Image, Scan
 from policies.history import Looked
 from policies.imprint import measure_imprint
+from policies.judging import Judge
 from policies.report import TipReport
-from policies.scorer import Scorer
 
 
-def look(scan: Scan, scorer: Scorer, finished_s: float, *, of_imprint: bool = False) -> Looked:
+def look(scan: Scan, scorer: Judge, finished_s: float, *, of_imprint: bool = False) -> Looked:
     """Judge ``scan`` and find where in it an action could land.
 
     Args:

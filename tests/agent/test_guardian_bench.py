@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from agent.benches.safety import bench, nights
+from agent.benches.safety import bench, trips
 from agent.benches.safety.faults import WITHDRAW_TIMEOUT_S, Fault
 from agent.benches.safety.wire import Attack
 from drivers.benchmark import BenchOptions, Row
@@ -16,8 +16,8 @@ from drivers.errors import GuardianLost
 
 
 def test_a_short_night_without_a_false_trip(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(nights, "NIGHT_S", 600.0)
-    assert nights.false_trips_in_a_night(np.random.default_rng(1)) == 0
+    monkeypatch.setattr(trips, "NIGHT_S", 600.0)
+    assert trips.false_trips_in_a_night(np.random.default_rng(1)) == 0
 
 
 def test_an_agent_that_is_too_late_would_be_seen(monkeypatch: pytest.MonkeyPatch):
@@ -25,8 +25,8 @@ def test_an_agent_that_is_too_late_would_be_seen(monkeypatch: pytest.MonkeyPatch
         def exponential(self, scale: float, size: int) -> np.ndarray:
             return np.full(size, 10.0)
 
-    monkeypatch.setattr(nights, "LATEST_S", 1.0)
-    assert nights.false_trips_in_a_night(Late()) == 1
+    monkeypatch.setattr(trips, "LATEST_S", 1.0)
+    assert trips.false_trips_in_a_night(Late()) == 1
 
 
 @contextlib.contextmanager

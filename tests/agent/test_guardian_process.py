@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from agent.benches.safety.faults import Fault, seconds_to_withdraw, subject, until
-from agent.benches.safety.nights import false_trips_for
 from agent.benches.safety.relay import Relay
+from agent.benches.safety.trips import false_trips_for
 from agent.config import GuardianSettings, RepairSettings
 from agent.guardian.asking import ask
 from agent.guardian.statefile import read_report

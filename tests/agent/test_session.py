@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 from agent.config import Config, RepairSettings
+from agent.guarding import NO_GUARD, Guard
 from agent.result import Progress
 from agent.session import CLOSE_TIMEOUT_S, run_repair
+from agent.warming import LINES, _made_up
 from drivers.actions import Indentation
 from drivers.envelope import Limits
 from drivers.registry import Address
-from tests.agent.scripted import ScriptedMicroscope, ScriptedScorer
+from drivers.scan import Frame, Scan
+from policies.scorer.assessable import why_not
+from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer
 
 
 @pytest.fixture
@@ -72,3 +78,36 @@ async def test_the_policy_keeps_within_what_the_instrument_asks_for(
     depths = [call.depth_m for call in microscope.calls if isinstance(call, Indentation)]
     assert depths == pytest.approx([0.3e-9] * len(depths))
     assert depths
+
+
+async def test_what_is_slow_the_first_time_is_done_before_the_instrument_is_guarded(
+    microscope: ScriptedMicroscope, config: Config, monkeypatch: pytest.MonkeyPatch
+):
+    scorer, policy, order = ScriptedScorer(), Always(DIP), []
+    stream, propose = scorer.stream, policy.propose
+
+    def streamed(setting: object) -> object:
+        order.append("stream")
+        return stream(setting)
+
+    def proposed(history: object) -> object:
+        order.append(f"propose after {scorer.judged}")
+        return propose(history)
+
+    @contextlib.asynccontextmanager
+    async def guarded(*_: object) -> AsyncGenerator[Guard]:
+        assert microscope.calls == []
+        order.append("guard")
+        yield NO_GUARD
+
+    scorer.stream, policy.propose = streamed, proposed
+    monkeypatch.setattr("agent.warming.make_policy", lambda *_: policy)
+    monkeypatch.setattr("agent.session.guarded", guarded)
+    await run_repair(config, None, scorer, lambda _: None)
+    assert order[:4] == ["stream", "propose after 1", "guard", "stream"]
+
+
+def test_the_made_up_scan_can_be_judged():
+    frame = Frame(x_m=0.0, y_m=0.0, width_m=24e-9, height_m=24e-9)
+    wanted = RepairSettings().scan(frame).model_copy(update={"lines": LINES})
+    assert why_not(Scan.from_lines(wanted, _made_up(wanted))) is None

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.benches.safety import disk, killing, wire
+from agent.benches.safety import disk, killing, nights, wire
 from agent.benches.safety.faults import (
     WITHDRAW_TIMEOUT_S,
     Fault,
     seconds_to_stop,
     seconds_to_withdraw,
 )
-from agent.benches.safety.nights import false_trips_for, false_trips_in_a_night
+from agent.benches.safety.trips import false_trips_for, false_trips_in_a_night
 from drivers.bench import served
 from drivers.benchmark import BenchOptions, Report, Row, judged
 from drivers.errors import GuardianLost, UserError
@@ -40,6 +40,11 @@ STOPS, QUICK_STOPS = 100, 2
 FULL_DISKS, QUICK_FULL_DISKS = 10, 1
 HOSTILE, QUICK_HOSTILE = 100_000, 3_000
 NIGHTS, QUICK_NIGHTS = 100, 1
+#: Of repairs: nights in which everything is real, and with recorded reports after each of them.
+REAL_NIGHTS, QUICK_REAL_NIGHTS = 10, 1
+RECORDED_NIGHTS, QUICK_RECORDED_NIGHTS = 4, 2
+HOURS, QUICK_HOURS = 8.0, 0.5
+PROCESSES = 2
 MINUTES, QUICK_MINUTES = 120.0, 1 / 6
 _SEED = 20_000
 
@@ -136,12 +141,12 @@ def hostile_actions(setting: Setting) -> list[Row]:
 
 def false_trips_in_virtual_nights(setting: Setting) -> list[Row]:
     """Trips of the core although the agent lives."""
-    nights = QUICK_NIGHTS if setting.options.quick else NIGHTS
+    count = QUICK_NIGHTS if setting.options.quick else NIGHTS
     trips = 0
-    for night in range(nights):
+    for night in range(count):
         setting.progress(f"virtual night {night + 1}")
         trips += false_trips_in_a_night(np.random.default_rng(_SEED + night))
-    return [judged("false trips in virtual nights of 8 h", trips, "", "<= 0", note=f"{nights}")]
+    return [judged("false trips in virtual nights of 8 h", trips, "", "<= 0", note=f"{count}")]
 
 
 def false_trips_in_real_minutes(setting: Setting) -> list[Row]:
@@ -156,6 +161,16 @@ def false_trips_in_real_minutes(setting: Setting) -> list[Row]:
     return [judged("false trips of the real process", trips, "", "<= 0", note=note)]
 
 
+def nights_of_repairs(setting: Setting) -> list[Row]:
+    """Nights of repairs in virtual time: how they end, and what they leave piled up."""
+    quick = setting.options.quick
+    real = QUICK_REAL_NIGHTS if quick else REAL_NIGHTS
+    recorded = QUICK_RECORDED_NIGHTS if quick else RECORDED_NIGHTS
+    hours = QUICK_HOURS if quick else HOURS
+    orders = [nights.Order(number, recorded, hours, setting.folder) for number in range(real)]
+    return nights.rows(orders, min(PROCESSES, real), setting.progress)
+
+
 MEASUREMENTS: tuple[Measurement, ...] = (
     withdrawals,
     repairs_killed,
@@ -164,6 +179,7 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     hostile_actions,
     false_trips_in_virtual_nights,
     false_trips_in_real_minutes,
+    nights_of_repairs,
 )
 
 
