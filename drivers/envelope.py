@@ -21,7 +21,6 @@ from drivers.actions import (
     Indentation,
     MoveTo,
     Pulse,
-    RetuneFeedback,
     TunnellingPoint,
     Wait,
 )
@@ -183,7 +182,8 @@ def check_action(action: Action, state: MicroscopeState, limits: Limits) -> None
             check.within("max_approach_s", action.settle_timeout_s, "settling time-out (s)")
         case Wait():
             check.within("max_wait_s", action.seconds, "wait (s)")
-        case RetuneFeedback():
+        case _:
+            # Only RetuneFeedback is left, as the types show: no kind passes without a check.
             check.within("max_p_gain_pm", action.p_gain_m / 1e-12, "P gain (pm)")
             time_constant_us = action.time_constant_s / 1e-6
             check.within("min_time_constant_us", time_constant_us, "time constant (us)")

@@ -74,8 +74,8 @@ class Guardian:
     def disarm(self, now: float) -> bool:
         """The agent has ended in order; False if the guardian is latched."""
         self._clock.read(now)
-        if self.state in GUARDING:
-            self._let_go("the agent has ended in order")
+        if self._duty is not None and self.state in GUARDING:
+            self._let_go(self._duty, "the agent has ended in order")
         return self.state is State.DISARMED
 
     def trip(self, now: float, reason: str) -> bool:
@@ -88,9 +88,9 @@ class Guardian:
     def rearm(self, now: float) -> bool:
         """A human has looked at the tip; False unless it is verified to be withdrawn."""
         self._clock.read(now)
-        if self.state is not State.WITHDRAWN:
+        if self._duty is None or self.state is not State.WITHDRAWN:
             return False
-        self._let_go("re-armed by a human")
+        self._let_go(self._duty, "re-armed by a human")
         return True
 
     def tick(self, now: float) -> None:
@@ -129,9 +129,8 @@ class Guardian:
         self._enter(State.TRIPPING, cause)
         self._begin(duty)
 
-    def _let_go(self, reason: str) -> None:
-        if self._duty is not None:
-            self._duty.rounds.close()
+    def _let_go(self, duty: _Duty, reason: str) -> None:
+        duty.rounds.close()
         self._duty = None
         self._enter(State.DISARMED, reason)
 

@@ -15,7 +15,7 @@ from types import FrameType
 from agent.guardian.asking import HOST, ask
 from agent.guardian.core import Guardian
 from agent.guardian.desk import Desk
-from agent.guardian.effects import Connect, Drop, Effect, Send, Tell
+from agent.guardian.effects import Connect, Drop, Effect, Send
 from agent.guardian.link import InstrumentLink, VisitorLink
 from agent.guardian.orders import read_orders, read_timing
 from agent.guardian.statefile import WRITE, Report, check_private, read_report, write_report
@@ -43,7 +43,7 @@ class GuardianProcess:
         self._desk = Desk(self._guardian, self._token)
         self._teller = Teller(path)
         self._port = 0
-        self._link: InstrumentLink | None = None
+        self._link = self._new_link()
         self._used = False
         self._leaving = False
         self._ended = asyncio.Event()
@@ -112,16 +112,17 @@ class GuardianProcess:
     def _do(self, effect: Effect) -> None:
         match effect:
             case Connect(host=host, port=port):
-                self._link = InstrumentLink(self._connected, self._received, self._broken)
+                self._link = self._new_link()
                 self._link.connect(host, port)
             case Send(data=data):
-                if self._link is not None:
-                    self._link.send(data)
+                self._link.send(data)
             case Drop():
-                if self._link is not None:
-                    self._link.close()
-            case Tell(state=state, reason=reason):
-                self._tell(state, reason)
+                self._link.close()
+            case _:
+                self._tell(effect.state, effect.reason)
+
+    def _new_link(self) -> InstrumentLink:
+        return InstrumentLink(self._connected, self._received, self._broken)
 
     def _connected(self) -> None:
         self._guardian.connected(time.monotonic())

@@ -6,6 +6,7 @@ import csv
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -119,6 +120,7 @@ def test_a_file_gets_one_table(tipsmith: Tipsmith, run: Path, tmp_path: Path):  
     [
         (["--to", "runs"], "runs exists already; choose another name"),
         (["--to", "a.csv", "--table", "spectra"], "there is no table 'spectra'; there are events"),
+        (["--to", "a", "--journal", "none"], "no run 'night'; expected the folder of a run or"),
         (["--to", "a", "--format", "xlsx"], "unknown format 'xlsx'; known are csv, parquet"),
     ],
 )
@@ -154,6 +156,23 @@ def test_parquet_holds_the_same(run: Path, tmp_path: Path):
     assert sorted(one.name for one in written) == sorted(f"{name}.parquet" for name in made)
     for path in written:
         assert parquet.read_table(path).to_pydict() == dict(made[path.stem])
+
+
+def test_a_parquet_file_is_what_pyarrow_makes_of_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    made: list[object] = []
+    sink = SimpleNamespace(getvalue=lambda: SimpleNamespace(to_pybytes=lambda: b"PAR1"))
+    pyarrow = SimpleNamespace(
+        BufferOutputStream=lambda: sink,
+        table=list,
+        parquet=SimpleNamespace(write_table=lambda *given: made.append(given)),
+    )
+    monkeypatch.setitem(sys.modules, "pyarrow", pyarrow)
+    to = tmp_path / "night.parquet"
+    assert export({"events": {"a": [1]}, "looks": {"b": [2]}}, to, "csv", "events") == [to]
+    assert to.read_bytes() == b"PAR1"
+    assert made == [(["a"], sink)]
 
 
 def test_a_folder_that_cannot_be_written_leaves_nothing(

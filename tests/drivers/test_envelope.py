@@ -258,6 +258,7 @@ async def test_nothing_refused_reaches_the_instrument() -> None:
     await microscope.withdraw()
     assert recorder.reached == [DIP, SCAN, "withdraw"]
     assert microscope.true_state() is None
+    assert await microscope.emergency() is None
 
 
 SWEEP = SpectrumSettings(

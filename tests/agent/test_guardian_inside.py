@@ -1,0 +1,329 @@
+"""The guardian's process run inside the test, between real sockets: what it does with its core."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import runpy
+import signal
+import struct
+import sys
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from agent.guardian import __main__ as program
+from agent.guardian import asking, process
+from agent.guardian.desk import Answer, decode_answer, encode_request
+from agent.guardian.process import GuardianProcess
+from agent.guardian.statefile import Report, read_report, write_report
+from agent.guardian.states import State
+
+HOST = "127.0.0.1"
+TAIL = bytes(8)
+TIMING = {
+    "lost_after_s": 20.0,
+    "grace_s": 5.0,
+    "answer_s": 5.0,
+    "connect_s": 5.0,
+    "retry_s": 0.05,
+    "watch_s": 0.05,
+    "blind_after_s": 20.0,
+}
+
+
+def exchange(name: str, reading: dict[str, object] | None = None) -> dict[str, object]:
+    echo = name.encode().ljust(32, b"\0")
+    told = {"request": echo + bytes(8), "echo": echo, "tail": TAIL}
+    return {"name": name, "reading": reading, **{key: raw.hex() for key, raw in told.items()}}
+
+
+@dataclass
+class Controller:
+    """As much of a controller as emergency frames need.
+
+    Attributes:
+        port: where it listens; 0 while it does not.
+        withdrawn: whether its tip is.
+        connections: how many there were.
+    """
+
+    port: int = 0
+    withdrawn: bool = False
+    connections: int = 0
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    @property
+    def handed(self) -> dict[str, object]:
+        """What an agent hands to its guardian."""
+        orders = {
+            "host": HOST,
+            "port": self.port,
+            "framing": {"head_bytes": 40, "size_offset": 32},
+            "steps": [exchange("withdraw")],
+            "checks": [exchange("status", {"format": ">H", "good": [[1, 1]]})],
+        }
+        return {"orders": orders, "timing": TIMING}
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.writers.append(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readexactly(40)
+                name = head[:32].rstrip(b"\0")
+                self.withdrawn |= name == b"withdraw"
+                body = (struct.pack(">H", self.withdrawn) if name == b"status" else b"") + TAIL
+                writer.write(head[:32] + struct.pack(">i", len(body)) + bytes(4) + body)
+        writer.close()
+
+
+@pytest.fixture
+async def controller() -> AsyncGenerator[Controller]:
+    one = Controller()
+    server = await asyncio.start_server(one.serve, HOST, 0)
+    one.port = server.sockets[0].getsockname()[1]
+    yield one
+    server.close()
+    for writer in one.writers:
+        writer.close()
+    await server.wait_closed()
+    await asyncio.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """Take the signals back that a guardian has heeded."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "guardian.json"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(4000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    pytest.fail("it did not happen")
+
+
+def told(path: Path) -> State | None:
+    report = read_report(path)
+    return report and report.state
+
+
+@asynccontextmanager
+async def running(path: Path, *, once: bool = True) -> AsyncGenerator[asyncio.Task[None]]:
+    """A guardian with a state file that says it runs."""
+    before = read_report(path)
+    task = asyncio.create_task(GuardianProcess(path, once=once).run())
+    await until(lambda: task.done() or read_report(path) != before)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@dataclass
+class Visitor:
+    """Somebody at the guardian's desk."""
+
+    token: str
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @classmethod
+    async def at(cls, path: Path) -> Visitor:
+        report = read_report(path)
+        return cls(report.token, *await asyncio.open_connection(HOST, report.port))
+
+    async def ask(self, question: str, **more: object) -> Answer:
+        self.writer.write(encode_request(question, self.token, **more))
+        return decode_answer(await self.reader.readline())
+
+    async def leave(self) -> None:
+        self.writer.close()
+        await self.writer.wait_closed()
+
+
+async def armed(path: Path, controller: Controller) -> Visitor:
+    agent = await Visitor.at(path)
+    assert (await agent.ask("arm", **controller.handed)).done
+    await until(lambda: told(path) is State.ARMED)
+    return agent
+
+
+async def asked(path: Path, question: str, **more: object) -> Answer | None:
+    return await asyncio.to_thread(asking.ask, path, question, **more)
+
+
+async def test_one_lease_given_back_ends_it_and_leaves_the_tip(path: Path, controller: Controller):
+    async with running(path) as guardian:
+        first = read_report(path)
+        assert (first.state, first.reason) == (State.DISARMED, "nothing is guarded")
+        assert (first.pid, first.handed, len(first.token)) == (os.getpid(), None, 32)
+        agent = await armed(path, controller)
+        assert read_report(path).handed == controller.handed
+        assert (await agent.ask("renew")).state is State.ARMED
+        assert (await asked(path, "state")).state is State.ARMED
+        assert not guardian.done()
+        assert (await agent.ask("disarm")).done
+        await asyncio.wait_for(guardian, 10.0)
+        await agent.leave()
+    last = read_report(path)
+    assert (last.state, last.handed) == (State.DISARMED, None)
+    assert not controller.withdrawn
+
+
+async def test_an_agent_that_dies_is_replaced_until_a_human_rearms(
+    path: Path, controller: Controller, capsys: pytest.CaptureFixture[str]
+):
+    async with running(path) as guardian:
+        agent = await armed(path, controller)
+        await agent.leave()
+        await until(lambda: told(path) is State.WITHDRAWN)
+        assert controller.withdrawn
+        assert not guardian.done()
+        assert (await asked(path, "rearm")).done
+        await asyncio.wait_for(guardian, 10.0)
+    said = capsys.readouterr().err
+    assert "withdrawn: the agent has died" in said
+    # Good news of one run is the agent's to tell.
+    assert "armed: " not in said.replace("disarmed", "")
+
+
+async def test_as_a_service_it_waits_for_the_next_lease_and_says_all(
+    path: Path, controller: Controller, capsys: pytest.CaptureFixture[str]
+):
+    async with running(path, once=False) as guardian:
+        for _ in range(2):
+            agent = await armed(path, controller)
+            assert (await agent.ask("disarm")).done
+            await agent.leave()
+            assert told(path) is State.DISARMED
+        assert not guardian.done()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(guardian, 10.0)
+    said = capsys.readouterr().err
+    assert said.count(": armed: the instrument can be withdrawn from here\n") == 2
+    assert said.count("tipsmith guardian, ") == said.count("\n") == 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_told_to_end_it_withdraws_first_and_a_successor_does_so_again(
+    path: Path, controller: Controller, number: signal.Signals
+):
+    async with running(path) as guardian:
+        agent = await armed(path, controller)
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(guardian, 10.0)
+        await agent.leave()
+    left = read_report(path)
+    assert (left.state, left.reason) == (State.WITHDRAWN, "the guardian was told to end")
+    assert controller.withdrawn
+    controller.withdrawn = False
+    async with running(path) as successor:
+        await until(lambda: told(path) is State.WITHDRAWN and controller.withdrawn)
+        resumed = read_report(path)
+        assert resumed.reason == "an earlier guardian ended while it was armed or latched"
+        assert resumed.handed == left.handed
+        assert resumed.token != left.token
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(successor, 10.0)
+
+
+async def test_told_to_end_it_stays_while_the_tip_is_not_seen_to_be_withdrawn(
+    path: Path, controller: Controller, unused_tcp_port: int
+):
+    async with running(path) as guardian:
+        agent = await armed(path, controller)
+        for writer in controller.writers:
+            writer.transport.abort()
+        await agent.leave()
+        await until(lambda: told(path) is State.WITHDRAWN)
+        assert controller.connections == 2
+    controller.port = unused_tcp_port
+    handed = Report(State.ARMED, "", "", 1, 1, "0", controller.handed)
+    write_report(path, handed)
+    async with running(path) as guardian:
+        await until(lambda: told(path) is State.UNREACHABLE)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.1)
+        assert not guardian.done()
+        assert not (await asked(path, "rearm")).done
+
+
+async def test_one_that_nobody_uses_ends(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(process, "UNUSED_S", 0.05)
+    # As on a system without this signal.
+    monkeypatch.delattr(signal, "SIGHUP")
+    await asyncio.wait_for(GuardianProcess(path, once=True).run(), 10.0)
+    assert told(path) is State.DISARMED
+    async with running(path, once=False) as service:
+        await asyncio.sleep(0.2)
+        assert not service.done()
+
+
+async def test_there_is_one_guardian_for_a_file(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(process, "ask", lambda *_: Answer(True, State.DISARMED, ""))
+    with pytest.raises(ValueError, match="another guardian runs with the state file"):
+        await GuardianProcess(path, once=True).run()
+    assert told(path) is None
+
+
+@pytest.mark.parametrize("line", [b"{}\n", b"no\n", b"", b'{"done": 1, "state": "x"}\n'])
+async def test_whoever_else_has_the_port_by_now_is_no_guardian(path: Path, line: bytes):
+    async def stranger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(line)
+        writer.close()
+
+    assert await asked(path, "state") is None
+    server = await asyncio.start_server(stranger, HOST, 0)
+    port = server.sockets[0].getsockname()[1]
+    write_report(path, Report(State.ARMED, "", "", 1, port, "0", None))
+    assert await asked(path, "state") is None
+    server.close()
+    await server.wait_closed()
+    assert await asked(path, "state") is None
+
+
+async def test_another_guardian_at_the_port_does_not_count(path: Path):
+    async with running(path):
+        theirs = read_report(path)
+        ours = path.with_name("ours.json")
+        write_report(ours, Report(State.ARMED, "", "", 1, theirs.port, "not theirs", None))
+        assert await asked(ours, "state") is None
+        assert (await asked(path, "state")).reason == "nothing is guarded"
+
+
+def test_the_program_says_in_one_line_why_it_cannot_start(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    path.write_text("[]")
+    monkeypatch.setattr(sys, "argv", ["guardian", "--state", str(path)])
+    monkeypatch.delitem(sys.modules, "agent.guardian.__main__")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("agent.guardian", run_name="__main__")
+    assert ended.value.code == 3
+    assert capsys.readouterr().err.startswith("tipsmith guardian: cannot start: ")
+
+
+def test_the_program_ends_well(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(process, "UNUSED_S", 0.0)
+    assert program.main(["--state", str(path), "--once"]) == 0
+    assert told(path) is State.DISARMED
