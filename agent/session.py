@@ -26,6 +26,7 @@ from drivers.errors import ConfigError, InstrumentError
 from drivers.microscope import Capability
 from drivers.registry import open_microscope
 from policies.judging import Judge
+from policies.threads import single_thread
 
 CLOSE_TIMEOUT_S = 10.0
 LIBRARIES = ("numpy", "scipy", "torch")
@@ -69,23 +70,25 @@ async def run_repair(
     latest = _Latest(on_progress)
     try:
         _check_capabilities(microscope)
-        # Whatever is slow the first time comes before anybody waits for a sign of life.
-        policy = await prepared(microscope, scorer, config)
-        async with guarded(microscope, config.guardian) as guard:
-            latest.see(Progress(Phase.STARTING, note=guard.header))
-            with _journal(microscope, config, seed, scorer, guard) as journal:
-                result = await repair(
-                    microscope,
-                    scorer,
-                    policy,
-                    config.repair,
-                    journal,
-                    latest.see,
-                    guard,
-                    found,
-                    config.watchdogs,
-                    supervision,
-                )
+        # The instrument's computer has other things to do as well.
+        with single_thread():
+            # Whatever is slow the first time comes before anybody waits for a sign of life.
+            policy = await prepared(microscope, scorer, config)
+            async with guarded(microscope, config.guardian) as guard:
+                latest.see(Progress(Phase.STARTING, note=guard.header))
+                with _journal(microscope, config, seed, scorer, guard) as journal:
+                    result = await repair(
+                        microscope,
+                        scorer,
+                        policy,
+                        config.repair,
+                        journal,
+                        latest.see,
+                        guard,
+                        found,
+                        config.watchdogs,
+                        supervision,
+                    )
     finally:
         warning = await finish(_close(microscope, latest))
     return replace(result, warning=warning)
