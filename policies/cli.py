@@ -172,7 +172,7 @@ def train_scorer(
 def train_conditioner(
     out: Annotated[Path, typer.Option(help="Where the policy goes.")],
     seed: Annotated[int, typer.Option(help="Seed of bank, episodes and weights.", min=0)] = 1,
-    steps: Annotated[int, typer.Option(help="Choices to learn from.", min=1)] = 1_500_000,
+    steps: Annotated[int, typer.Option(help="Choices to learn from.", min=1)] = 5_000_000,
     tips: Annotated[int, typer.Option(help="Tips in the bank of reports.", min=50)] = 2400,
 ) -> None:
     """Train the conditioning policy in the compact world; a killed training goes on."""
@@ -190,7 +190,7 @@ def train_conditioner(
 @train.command("deepspm")
 def train_baseline(
     seed: Annotated[int, typer.Option(help="Seed of worlds and weights.", min=0)] = 1,
-    steps: Annotated[int, typer.Option(help="Actions to learn from.", min=1)] = 60_000,
+    steps: Annotated[int, typer.Option(help="Actions to learn from.", min=1)] = 120_000,
     out: Annotated[
         Path | None, typer.Option(help="Where the weights go; the shipped ones by default.")
     ] = None,
