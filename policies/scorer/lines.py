@@ -107,14 +107,15 @@ class LineReader:
 
     def _rows(self, ways: NDArray[np.float64]) -> Rows:
         count = self._read + 1 + np.arange(len(ways))[:, None]
-        level = ways - np.median(ways, axis=2, keepdims=True)
+        level = ways - _quantile(np.sort(ways, axis=2), 0.5)
         sums = self._sum + np.cumsum(level[:, 0], axis=0)
         flat = level - (sums / count @ _X / (_X @ _X))[:, None, None] * _X
-        flat -= np.median(flat, axis=2, keepdims=True)
+        ordered = np.sort(flat, axis=2)
+        flat -= _quantile(ordered, 0.5)
         before = ways[:1, 0] if self._before is None else self._before[None]
         change = np.diff(ways[:, 0], axis=0, prepend=before)
-        jump = np.median(change, axis=1, keepdims=True)
-        low, high = np.percentile(flat[:, 0], (5, 95), axis=1)
+        jump = _quantile(np.sort(change, axis=1), 0.5)
+        low, high = (_quantile(ordered[:, 0], share)[:, 0] for share in (0.05, 0.95))
         # The mean over the lines so far: one odd line must not change the scale of all.
         spreads = self._spread_sum + np.cumsum(high - low)[:, None] / 2
         spread = spreads / count
@@ -133,6 +134,18 @@ class LineReader:
         if self._setting.scale_known:
             numbers[:, 2], numbers[:, 3] = np.log(spread / UNIT_M + FAINT), 1.0
         return numbers
+
+
+def _quantile(ordered: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Quantile along the last axis of sorted values, between two of them where it lies there.
+
+    Sorting these short rows once takes a fraction of the time of numpy's medians and percentiles.
+    """
+    at = share * (ordered.shape[-1] - 1)
+    below = int(at)
+    lower, upper = ordered[..., below, None], ordered[..., math.ceil(at), None]
+    between: NDArray[np.float64] = lower + (at - below) * (upper - lower)
+    return between
 
 
 def read_rows(scan: Scan) -> Rows:
