@@ -121,7 +121,7 @@ class PolicySettings(_Section):
         name: ``learned``, or the rule ``escalation`` that stands behind it.
     """
 
-    name: PolicyName = "escalation"
+    name: PolicyName = "learned"
 
 
 class JournalSettings(_Section):

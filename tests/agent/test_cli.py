@@ -149,7 +149,7 @@ def test_repair_shows_every_step_and_a_table(tipsmith: Tipsmith):
     ran = repair(tipsmith, "good")
     assert ran.code == 0
     assert ran.err.count("look ") == 6
-    assert ran.err.count("indentation") == 1
+    assert ran.err.count("indentation") + ran.err.count("pulse") == 1
     assert "z jump +50 pm" in ran.err
     assert "quality 0.10" in ran.err
     assert "outcome" in ran.out

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Config, RepairSettings
+from agent.config import Config, PolicySettings, RepairSettings
 from agent.journal import FILE, Journal
 from agent.journal.replay import Replay, replay
 from agent.loop import run as run_loop
@@ -27,7 +27,10 @@ Edit = Callable[[Record], Record]
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The journal of a repair on the simulator that ran out of actions."""
     settings = RepairSettings(pixels=16, lines=24, max_actions=4)
-    config = Config(repair=settings).overridden(directory=tmp_path_factory.mktemp("runs"))
+    rule = PolicySettings(name="escalation")
+    config = Config(repair=settings, policy=rule).overridden(
+        directory=tmp_path_factory.mktemp("runs")
+    )
     # The scripted scorer takes heights in metres for qualities: to it every tip is bad.
     result = run_loop(run_repair(config, 3, ScriptedScorer(), lambda _: None))
     assert (result.outcome, result.actions) == ("gave_up", 4)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Config, RepairSettings
+from agent.config import Config, PolicySettings, RepairSettings
 from agent.guarding import NO_GUARD, Guard
 from agent.result import Progress
 from agent.session import CLOSE_TIMEOUT_S, run_repair
@@ -62,7 +62,8 @@ def test_an_instrument_that_does_not_let_go_is_told(
 async def test_the_policy_knows_the_limits(
     microscope: ScriptedMicroscope, config: Config, seen: list[Progress]
 ):
-    narrow = config.model_copy(update={"limits": {"max_depth_nm": 0.0}})
+    rule = PolicySettings(name="escalation")
+    narrow = config.model_copy(update={"limits": {"max_depth_nm": 0.0}, "policy": rule})
     result = await run_repair(narrow, None, ScriptedScorer(), seen.append)
     assert (result.outcome, result.warning) == ("gave_up", None)
     assert microscope.calls == ["scan", "close"]
@@ -73,7 +74,8 @@ async def test_the_policy_keeps_within_what_the_instrument_asks_for(
 ):
     # Less than the rule begins with: it must know before it asks.
     microscope.limits = Limits().narrowed(max_depth_nm=0.3)
-    result = await run_repair(config, None, ScriptedScorer(), seen.append)
+    ruled = config.model_copy(update={"policy": PolicySettings(name="escalation")})
+    result = await run_repair(ruled, None, ScriptedScorer(), seen.append)
     assert (result.outcome, result.warning) == ("gave_up", None)
     depths = [call.depth_m for call in microscope.calls if isinstance(call, Indentation)]
     assert depths == pytest.approx([0.3e-9] * len(depths))
