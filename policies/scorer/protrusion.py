@@ -148,7 +148,8 @@ def _around(
     columns, beside, right = columns[:, None], beside[:, None], right[:, None]
     upper = z.take(rows + columns) * (1 - right) + z.take(rows + beside) * right
     lower = z.take(below + columns) * (1 - right) + z.take(below + beside) * right
-    return (upper * (1 - down) + lower * down).astype(np.float32, copy=False)
+    around: NDArray[np.float32] = (upper * (1 - down) + lower * down).astype(np.float32, copy=False)
+    return around
 
 
 def _between(
