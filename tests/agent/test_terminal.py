@@ -225,7 +225,8 @@ async def test_a_question_has_the_screen_to_itself(desk: Desk):
 @pytest.mark.skipif(own_version() == "unknown", reason="the distribution is not installed")
 @pytest.mark.timeout(240)
 def test_a_repair_in_a_terminal_asks_each_time(tmp_path: Path):
-    (tmp_path / "tipsmith.toml").write_text("[repair]\npixels = 16\nlines = 24\n")
+    settings = '[repair]\npixels = 16\nlines = 24\n[policy]\nname = "escalation"\n'
+    (tmp_path / "tipsmith.toml").write_text(settings)
     keyboard, terminal = pty.openpty()
     command = [sys.executable, "-c", PROGRAM, "repair", "--supervised", "--json", "--seed", "3"]
     with subprocess.Popen(
