@@ -91,6 +91,9 @@ class Desk:
     def leave(self) -> None:
         if self._keyboard >= 0:
             self.hang_up()
+        # Whoever still reads would take what is typed into the next terminal of this number.
+        if self.terminal._reader is not None:
+            self.terminal._reader.join()
         os.close(self.descriptor)
 
 
