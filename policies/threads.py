@@ -12,8 +12,8 @@ import torch
 def single_thread() -> Iterator[None]:
     """One thread for torch meanwhile.
 
-    Small operations gain nothing from more, and on a busy machine they wait for each other: forty
-    times as long was seen.
+    Small operations gain nothing from more, and where others want the cores they wait for each
+    other. Threads that have used torch before keep what they had.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

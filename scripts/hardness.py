@@ -34,6 +34,8 @@ class Part:
         return [path.relative_to(ROOT).as_posix() for path in paths]
 
 
+#: Share of the mutants that have to be noticed.
+ENOUGH = 0.9
 PARTS = {
     "envelope": Part(
         ("drivers/envelope.py",),
@@ -136,6 +138,15 @@ def main() -> None:
             print("\n".join(_lines(name, answer)), flush=True)
     if options.json:
         print(json.dumps({"seed": options.seed, "parts": answers}, indent=1))
+    if not all(map(_holds, answers.values())):
+        sys.exit(1)
+
+
+def _holds(answer: dict[str, Any]) -> bool:
+    """Whether all was run, and nine mutants of ten were noticed."""
+    missing = answer.get("coverage", {"missing": []})["missing"]
+    found = answer.get("mutants", {"killed": 1, "tried": 1})
+    return not missing and found["killed"] >= ENOUGH * found["tried"]
 
 
 def _lines(name: str, answer: dict[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 The pictures are those of one scan time; what other scan times would cost is worked out from the
 lines that were taken, because what happens to a tip is counted in lines. ``quick`` takes fewer
-pixels, a limit of 40 actions, and three of the entrants.
+pixels, a limit of 40 actions, and four of the entrants.
 """
 
 from __future__ import annotations

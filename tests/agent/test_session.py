@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+import torch
 
 from agent.config import Config, PolicySettings, RepairSettings
 from agent.guarding import NO_GUARD, Guard
@@ -89,6 +90,8 @@ async def test_what_is_slow_the_first_time_is_done_before_the_instrument_is_guar
     stream, propose = scorer.stream, policy.propose
 
     def streamed(setting: object) -> object:
+        # Judging must not take the cores from whatever else runs beside the instrument.
+        assert torch.get_num_threads() == 1
         order.append("stream")
         return stream(setting)
 
@@ -105,7 +108,13 @@ async def test_what_is_slow_the_first_time_is_done_before_the_instrument_is_guar
     scorer.stream, policy.propose = streamed, proposed
     monkeypatch.setattr("agent.warming.make_policy", lambda *_: policy)
     monkeypatch.setattr("agent.session.guarded", guarded)
-    await run_repair(config, None, scorer, lambda _: None)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        await run_repair(config, None, scorer, lambda _: None)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
     assert order[:4] == ["stream", "propose after 1", "guard", "stream"]
 
 

@@ -93,7 +93,8 @@ class Desk:
             self.hang_up()
         # Whoever still reads would take what is typed into the next terminal of this number.
         if self.terminal._reader is not None:
-            self.terminal._reader.join()
+            self.terminal._reader.join(10)
+            assert not self.terminal._reader.is_alive()
         os.close(self.descriptor)
 
 

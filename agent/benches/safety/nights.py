@@ -1,7 +1,8 @@
 """Nights of repairs in virtual time: does each end well, and does anything pile up?
 
 A night is one process that repairs tip after tip, each in a simulated world of its own, until its
-instrument time is over. Nothing in it is replaced but, in nights with recorded reports, the scorer;
+instrument time is over. The simulator is in the process: there is no guardian and no link to a
+controller. Nothing else is replaced but, in nights with recorded reports, the scorer;
 those reports come from the journals of a night of the same run in which everything was real.
 """
 
