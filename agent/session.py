@@ -70,6 +70,9 @@ async def run_repair(
     latest = _Latest(on_progress)
     try:
         _check_capabilities(microscope)
+        if found is not None and found.in_contact:
+            # Before anything that takes time or can fail; the run withdraws again and says so.
+            await microscope.withdraw()
         # The instrument's computer has other things to do as well.
         with single_thread():
             # Whatever is slow the first time comes before anybody waits for a sign of life.

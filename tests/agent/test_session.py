@@ -13,6 +13,8 @@ import torch
 
 from agent.config import Config, PolicySettings, RepairSettings
 from agent.guarding import NO_GUARD, Guard
+from agent.journal import Journal
+from agent.record import Intent, Kind
 from agent.result import Progress
 from agent.session import CLOSE_TIMEOUT_S, run_repair
 from agent.warming import LINES, _made_up
@@ -116,6 +118,23 @@ async def test_what_is_slow_the_first_time_is_done_before_the_instrument_is_guar
     finally:
         torch.set_num_threads(before)
     assert order[:4] == ["stream", "propose after 1", "guard", "stream"]
+
+
+async def test_a_tip_left_in_contact_is_withdrawn_before_anything_that_can_fail(
+    microscope: ScriptedMicroscope, config: Config
+):
+    with Journal.create(Path(config.journal.directory), {"microscope": "scripted:"}, "a") as old:
+        old.note(Kind.STARTED, 0.0, {})
+        old.intend(Intent(DIP, 1e-9, 2e-9, "because", own=True), 1.0)
+    scorer = ScriptedScorer()
+
+    def broken(_setting: object) -> object:
+        raise ValueError("broken")
+
+    scorer.stream = broken
+    with pytest.raises(ValueError, match="broken"):
+        await run_repair(config, None, scorer, lambda _: None)
+    assert microscope.calls == ["withdraw", "close"]
 
 
 def test_the_made_up_scan_can_be_judged():
