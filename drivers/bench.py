@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import secrets
 import socket
 import subprocess
 import sys
@@ -28,6 +29,9 @@ HOST = "127.0.0.1"
 SERVE = "from agent.main import main; main()"
 START_TIMEOUT_S = 60.0
 PORT_OFFSETS = (0, 1, 2, 3, LOGGER_OFFSET)
+#: Below the ports that systems hand out by themselves: none is taken by a client that connects
+#: somewhere between the moment that it was found free and the moment that it is listened on.
+QUIET_PORTS = range(15_000, 30_000)
 
 PEER = "nanonis-spm"
 #: Takes lines of a command and a count; answers each with the seconds that every call took.
@@ -129,11 +133,11 @@ def _listening(process: subprocess.Popen[bytes], port: int) -> bool:
 def free_port() -> int:
     """The first of the ports that a controller needs, all of them free just now."""
     while True:
-        with contextlib.ExitStack() as held, contextlib.suppress(OSError, OverflowError):
-            first = held.enter_context(socket.create_server((HOST, 0))).getsockname()[1]
-            for offset in PORT_OFFSETS[1:]:
+        first = secrets.choice(QUIET_PORTS)
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for offset in PORT_OFFSETS:
                 held.enter_context(socket.create_server((HOST, first + offset)))
-            return int(first)
+            return first
 
 
 class _Peer:

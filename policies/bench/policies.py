@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from policies.trials.crew import Block
 
 EPISODES, QUICK_EPISODES, SHIFT_EPISODES = 500, 40, 100
+#: Repairs during which the learned policy's decisions are timed.
+TIMED_EPISODES, QUICK_TIMED_EPISODES = 10, 2
 #: Numbers of the episodes; no training or tuning uses these.
 FIRST = 1_000_000
 #: The learned policy and the best rules, so many in all, take part in the shifted worlds.
@@ -34,6 +36,8 @@ QUICK_PIXELS, QUICK_ACTIONS = 64, 40
 
 def run(options: BenchOptions) -> Report:
     """Every policy on the same simulated tips: how surely and how soon each gets one good."""
+    from policies.bench.thinking import decisions
+    from policies.scorer import Scorer
     from policies.trials import entrants
     from policies.trials.course import RANDOMISED, Course
     from policies.trials.crew import blocks
@@ -45,7 +49,9 @@ def run(options: BenchOptions) -> Report:
     course = _quick_course() if options.quick else Course()
     names = QUICK_ENTRANTS if options.quick else entrants.names()
     episodes = options.episodes or (QUICK_EPISODES if options.quick else EPISODES)
-    hall = _hall(course, options, shifts=not options.quick)
+    scorer = Scorer.load()
+    path = _store_path(course, scorer, options)
+    hall = _Hall(course, path, options, share=1.0 if options.quick else 0.7)
     found = ledgers(hall.hold(blocks(names, RANDOMISED, FIRST, episodes)))
     title = f"{course.preset}, randomised worlds, {episodes} paired episodes"
     best = [LEARNED, *ranked(found, rules(found))[: BEST - 1]]
@@ -56,6 +62,8 @@ def run(options: BenchOptions) -> Report:
         more_rows, more_grids = _shifted(hall, best, min(episodes, SHIFT_EPISODES))
         figures += more_rows
         shown += more_grids
+    timed = QUICK_TIMED_EPISODES if options.quick else TIMED_EPISODES
+    figures += decisions(course, scorer, timed)
     if options.plot is not None:
         draw(options.plot, found, title)
     return Report("policies", figures, grids=shown)
@@ -80,13 +88,6 @@ class _Hall:
             self.options.progress(begun + (self.share - begun) * done / every, told)
 
         return hold(self.course, wanted, Store(self.path), WORKERS, progress)
-
-
-def _hall(course: Course, options: BenchOptions, *, shifts: bool) -> _Hall:
-    from policies.scorer import Scorer
-
-    path = _store_path(course, Scorer.load(), options)
-    return _Hall(course, path, options, share=0.7 if shifts else 1.0)
 
 
 def _store_path(course: Course, scorer: Scorer, options: BenchOptions) -> Path:

@@ -70,5 +70,7 @@ def _extrapolated_m(
     x, y = depth[rise][seen], np.log(current[rise][seen])
     if x.size < SAMPLES or np.ptp(y) < math.log(RANGE):
         return None
-    slope, offset = np.polyfit(x, y, 1)
-    return float((math.log(contact_a) - offset) / slope) if slope > 0 else None
+    # Least squares by hand: a rule reads every trace of a repair again at every choice.
+    away = x - x.mean()
+    slope = float(away @ (y - y.mean()) / (away @ away))
+    return float(x.mean() + (math.log(contact_a) - y.mean()) / slope) if slope > 0 else None

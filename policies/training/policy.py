@@ -63,7 +63,7 @@ def train_policy(seed: int, steps: int, tips: int, out: Path, banks: Path | None
     preset = load_preset("au111")
     checkpoint = Checkpoint(out.with_suffix(".checkpoint"), f"{command}, scorer {judge}")
     environments = _environments(seed, preset, bank)
-    model = _model(seed, environments, out.with_suffix(".tensorboard"))
+    model = maskable_ppo(seed, environments, out.with_suffix(".tensorboard"))
     policy = model.policy
     done, spent_s = checkpoint.restore(policy, policy.optimizer)
     model.num_timesteps = done
@@ -101,7 +101,14 @@ def _environments(seed: int, preset: Preset, bank: Bank) -> DummyVecEnv:
     return DummyVecEnv([environment(number) for number in range(ENVIRONMENTS)])
 
 
-def _model(seed: int, environments: DummyVecEnv, logs: Path) -> MaskablePPO:
+def maskable_ppo(seed: int, environments: DummyVecEnv, logs: Path | None = None) -> MaskablePPO:
+    """The untrained networks and how they learn from ``environments``.
+
+    Args:
+        seed: of the initial weights.
+        environments: of ``ConditioningEnv``.
+        logs: folder for TensorBoard; none are written if None.
+    """
     return MaskablePPO(
         "MlpPolicy",
         environments,
@@ -112,14 +119,30 @@ def _model(seed: int, environments: DummyVecEnv, logs: Path) -> MaskablePPO:
         gamma=GAMMA,
         ent_coef=ENTROPY[0],
         policy_kwargs={"net_arch": {"pi": WIDTHS, "vf": WIDTHS}, "activation_fn": torch.nn.Tanh},
-        tensorboard_log=str(logs),
+        tensorboard_log=None if logs is None else str(logs),
         seed=seed,
         device="cuda" if torch.cuda.is_available() else "cpu",
     )
 
 
-class _Following(BaseCallback):
-    """Keeps checkpoints, and tells how far the training is and how repairs go."""
+class Annealing(BaseCallback):
+    """Lets the worth of trying something else fall over a training of ``steps`` choices."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self._steps = steps
+
+    def _on_rollout_start(self) -> None:
+        first, last = ENTROPY
+        share = min(self.num_timesteps / self._steps, 1.0)
+        self.model.ent_coef = first + (last - first) * share  # type: ignore[attr-defined]
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class _Following(Annealing):
+    """Keeps checkpoints as well, and tells how far the training is and how repairs go."""
 
     def __init__(
         self,
@@ -128,16 +151,11 @@ class _Following(BaseCallback):
         report: Callable[[int, str], None],
         started: float,
     ) -> None:
-        super().__init__()
-        self._steps, self._checkpoint = steps, checkpoint
+        super().__init__(steps)
+        self._checkpoint = checkpoint
         self._report, self._started = report, started
         self._ended: list[Ended] = []
         self._updates = 0
-
-    def _on_rollout_start(self) -> None:
-        first, last = ENTROPY
-        share = min(self.num_timesteps / self._steps, 1.0)
-        self.model.ent_coef = first + (last - first) * share  # type: ignore[attr-defined]
 
     def _on_step(self) -> bool:
         self._ended += [info["ended"] for info in self.locals["infos"] if "ended" in info]
