@@ -117,7 +117,8 @@ def test_a_thread_that_is_left_is_counted():
 @pytest.mark.parametrize(
     ("ends", "why"),
     [
-        (FileError("no room"), "a repair could not begin or end: no room"),
+        (FileError("no room"), "a repair could not begin or end: FileError: no room"),
+        (ValueError("a slip"), "a repair could not begin or end: ValueError: a slip"),
         (result(0.0), "a repair took no time: so it is"),
     ],
 )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.benches.safety import disk, killing, nights, wire
+from agent.benches.safety import disk, killing, lag, nights, wire
 from agent.benches.safety.faults import (
     WITHDRAW_TIMEOUT_S,
     Fault,
@@ -46,6 +46,7 @@ RECORDED_NIGHTS, QUICK_RECORDED_NIGHTS = 4, 2
 HOURS, QUICK_HOURS = 8.0, 0.5
 PROCESSES = 2
 MINUTES, QUICK_MINUTES = 120.0, 1 / 6
+LAG_S, QUICK_LAG_S = 300.0, 8.0
 _SEED = 20_000
 
 
@@ -171,6 +172,12 @@ def nights_of_repairs(setting: Setting) -> list[Row]:
     return nights.rows(orders, min(PROCESSES, real), setting.progress)
 
 
+def loop_lag(setting: Setting) -> list[Row]:
+    """How late the agent's event loop comes while it repairs."""
+    setting.progress("loop lag during a repair")
+    return lag.rows(QUICK_LAG_S if setting.options.quick else LAG_S, setting.folder)
+
+
 MEASUREMENTS: tuple[Measurement, ...] = (
     withdrawals,
     repairs_killed,
@@ -180,6 +187,7 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     false_trips_in_virtual_nights,
     false_trips_in_real_minutes,
     nights_of_repairs,
+    loop_lag,
 )
 
 

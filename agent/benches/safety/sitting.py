@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from agent.benches.safety.holdings import Holdings
 from agent.result import Listener, Progress, RepairResult
-from drivers.errors import TipsmithError
 
 #: Share of a night after which everything has been used once: what is held then should stay.
 WARM_SHARE = 1 / 8
@@ -50,8 +49,9 @@ async def sit(hours: float, repair: Repair) -> Sitting:
         steps = _Steps()
         try:
             result = await repair(steps.see, (length_s - over_s) / 3600)
-        except TipsmithError as error:
-            failed = f"a repair could not begin or end: {error}"
+        # Whatever it is, the night has ended badly.
+        except Exception as error:
+            failed = f"a repair could not begin or end: {type(error).__name__}: {error}"
         else:
             ended.append((result, steps.told))
             over_s += result.instrument_s
