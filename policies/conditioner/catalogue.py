@@ -72,7 +72,8 @@ class Choice:
         return f"{self.kind} {self.level:+g} {self.duration_s:g}s"
 
 
-#: Heights of pulses follow published ranges (2 to 10 V), depths the distance to the metal.
+#: Heights of pulses, weakest first, follow published ranges (2 to 10 V), depths the distance to
+#: the metal.
 PULSES_V = (3.0, 4.0, 5.0, 6.0, 7.0, 8.5)
 PENETRATIONS_NM = (0.1, 0.25, 0.4, 0.55, 0.7, 0.9, 1.1, 1.4, 1.8, 2.5)
 DEPTHS_NM = (0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.6, 2.0, 3.0)
@@ -108,6 +109,7 @@ class Situation:
         remedies: how many remedies for the image were tried in a row, up to now.
         area_left: share of the field that is not yet used, 0..1.
         waited: whether the last action was to wait.
+        strongest_v: height of the strongest pulse so far (V), 0 if there was none.
     """
 
     contact_nm: float | None
@@ -115,6 +117,7 @@ class Situation:
     remedies: int
     area_left: float
     waited: bool
+    strongest_v: float = 0.0
 
 
 @dataclass
@@ -151,7 +154,7 @@ class Means:
 
     def _sensible(self, now: Situation) -> list[int]:
         if now.trouble is None:
-            return [index for index, choice in enumerate(CHOICES) if _fits(choice.kind, now)]
+            return [index for index, choice in enumerate(CHOICES) if _fits(choice, now)]
         if now.remedies >= REMEDIES:
             return []
         remedy = REMEDY[now.trouble]
@@ -200,9 +203,9 @@ class Means:
         return usual.model_copy(update={"p_gain_m": usual.p_gain_m * factor})
 
 
-def _fits(kind: Kind, now: Situation) -> bool:
-    """Whether a kind of choice makes sense where nothing is wrong with the image."""
-    match kind:
+def _fits(choice: Choice, now: Situation) -> bool:
+    """Whether a choice makes sense where nothing is wrong with the image."""
+    match choice.kind:
         case Kind.PENETRATION:
             return now.contact_nm is not None
         case Kind.DEPTH:
@@ -214,7 +217,9 @@ def _fits(kind: Kind, now: Situation) -> bool:
         case Kind.RETUNE:
             return False
         case Kind.PULSE:
-            return True
+            # Gentle ones first: a pulse is no more than one step stronger than any before it.
+            stronger = (height for height in PULSES_V if height > now.strongest_v)
+            return abs(choice.level) <= next(stronger, PULSES_V[-1])
 
 
 def nearest(action: Action, contact_nm: float | None) -> int:

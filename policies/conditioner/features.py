@@ -90,7 +90,7 @@ class Memory:
         self._since_s: float | None = None
         self._now_s = 0.0
         self._looks = self._looks_here = self._dips = self._pulses = self._remedies = 0
-        self._frame_m2 = 0.0
+        self._frame_m2 = self._strongest_v = 0.0
         self._waited = False
 
     @classmethod
@@ -122,7 +122,12 @@ class Memory:
     def situation(self) -> Situation:
         """What decides which choices make sense."""
         return Situation(
-            self._contact_nm, self._trouble(), self._remedies, self._area_left(), self._waited
+            self._contact_nm,
+            self._trouble(),
+            self._remedies,
+            self._area_left(),
+            self._waited,
+            self._strongest_v,
         )
 
     def see(self, event: Event) -> None:
@@ -182,7 +187,9 @@ class Memory:
 
     def _count(self, act: Acted) -> None:
         action = act.action
-        self._pulses += isinstance(action, Pulse)
+        if isinstance(action, Pulse):
+            self._pulses += 1
+            self._strongest_v = max(self._strongest_v, abs(action.peak_bias_v))
         self._dips = self._dips + 1 if isinstance(action, Indentation) else 0
         self._waited = isinstance(action, Wait)
         remedy = isinstance(action, Wait | RetuneFeedback) and self._trouble() is not None

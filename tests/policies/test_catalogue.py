@@ -13,6 +13,7 @@ from drivers import CoarseMove, Indentation, Limits, RetuneFeedback, Wait
 from drivers.envelope import check_action
 from policies.conditioner.catalogue import (
     CHOICES,
+    PULSES_V,
     REMEDIES,
     Kind,
     Means,
@@ -64,7 +65,7 @@ def test_without_known_gains_it_waits_instead_of_retuning() -> None:
 
 def test_narrow_limits_leave_only_what_is_inside() -> None:
     narrow = means(max_pulse_v=4.0, max_depth_nm=1.0)
-    mask = narrow.mask(Situation(0.5, None, 0, 1.0, False))
+    mask = narrow.mask(Situation(0.5, None, 0, 1.0, False, strongest_v=10.0))
     levels = {(choice.kind, choice.level) for choice, on in zip(CHOICES, mask, strict=True) if on}
     assert levels == {
         *((Kind.PULSE, volts) for volts in (3.0, -3.0, 4.0, -4.0)),
@@ -111,3 +112,12 @@ def test_actions_of_others_count_as_the_choice_that_comes_closest() -> None:
     assert CHOICES[nearest(Wait(seconds=1.0), None)].kind is Kind.WAIT
     move = CoarseMove(x_steps=1, y_steps=0, retract_steps=30)
     assert CHOICES[nearest(move, None)].kind is Kind.COARSE_MOVE
+
+
+@pytest.mark.parametrize(
+    ("strongest_v", "highest_v"), [(0.0, 3.0), (3.0, 4.0), (4.2, 5.0), (7.0, 8.5), (10.0, 8.5)]
+)
+def test_pulses_grow_step_by_step(strongest_v: float, highest_v: float):
+    mask = means().mask(Situation(0.5, None, 0, 1.0, False, strongest_v))
+    volts = {CHOICES[index].level for index in np.flatnonzero(mask & (KINDS == Kind.PULSE))}
+    assert volts == {sign * one for one in PULSES_V if one <= highest_v for sign in (1, -1)}

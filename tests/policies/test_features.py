@@ -113,3 +113,11 @@ def test_a_coarse_move_brings_a_fresh_field() -> None:
     assert Memory.of(events, means()).situation.area_left < 0.51
     events += [acted(CoarseMove(x_steps=5, y_steps=0, retract_steps=30)), looked()]
     assert Memory.of(events, means()).situation.area_left > 0.99
+
+
+def test_the_strongest_pulse_of_the_repair_is_remembered() -> None:
+    weaker = PULSE.model_copy(update={"bias_v": 3.0})
+    stronger = PULSE.model_copy(update={"bias_v": -6.0})
+    events = [looked(report(0.1)), acted(stronger), acted(weaker)]
+    assert Memory.of(events, means()).situation.strongest_v == 6.0
+    assert Memory.of(events[:1], means()).situation.strongest_v == 0.0

@@ -79,7 +79,8 @@ def policy(folder: Path, best: int | None = None, **described: object) -> Learne
 def test_the_best_choice_that_is_allowed_is_made_and_explained(tmp_path: Path) -> None:
     names = [choice.name for choice in CHOICES]
     own = policy(tmp_path, names.index("pulse -5 0.2s"))
-    proposal = own.propose([looked(report(blunt=0.8))])
+    weaker = acted(PULSE.model_copy(update={"bias_v": -4.0}))
+    proposal = own.propose([looked(report(0.1)), weaker, looked(report(blunt=0.8))])
     assert proposal.choice == PULSE
     assert proposal.reason == "blunt: pulse -5.0 V for 0.2 s, 50 % hope of a good tip"
     assert proposal.cost_s == pytest.approx(30 * 24.0)
