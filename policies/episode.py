@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from drivers.actions import Action
-from drivers.sample_map import Site
+from drivers.sample_map import Site, spoiled_diameter_m
 from drivers.scan import Frame
 from policies.acceptance import Acceptance, FreshSpots, Manner, Verdict
 from policies.history import (
@@ -111,6 +111,9 @@ def _act(history: History, plan: RepairPlan, policy: Policy, range_m: tuple[floa
         why_not, search = "the tip was held for good but not confirmed", "confirm on a fresh spot"
     else:
         site = last_look(history).site
+        if not spoiled_diameter_m(choice):
+            # What leaves no mark can be done anywhere.
+            return Act(choice, site or Site(*position(history), 0.0), proposal.reason)
         if site is not None and is_free(choice, site, sample_map(history, range_m)):
             return Act(choice, site, proposal.reason)
         why_not = f"no flat, clean spot {spot_nm(choice):.0f} nm wide found"

@@ -133,7 +133,7 @@ def sample_map(history: History, range_m: tuple[float, float]) -> SampleMap:
                 book.look(event.frame)
             case Acted(action=CoarseMove()):
                 book = SampleMap(width_m, height_m)
-            case Acted():
+            case Acted(action=Pulse() | Indentation()):
                 book.touch(event.x_m, event.y_m, spoiled_diameter_m(event.action))
     return book
 

@@ -80,6 +80,11 @@ class TipReport:
         return self.novelty <= 1
 
     @property
+    def spoiled(self) -> bool:
+        """Whether noise or the feedback probably spoils the picture, whatever the tip is like."""
+        return any(chance > 0.5 for chance in self.image.values())
+
+    @property
     def worst(self) -> TipState:
         """The most probable trouble."""
         return max(self.states, key=lambda state: self.states[state])

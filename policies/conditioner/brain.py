@@ -61,8 +61,9 @@ class Thought:
 
     Attributes:
         choice: index of the best choice allowed.
-        expected_scans: cost of what is still to come, in the time of whole scans.
-        chance: chance that this choice makes the tip good.
+        expected_scans: cost of what is still to come, in the time of whole scans; wear and the
+            penalties of the training for ends without a good tip are part of it.
+        chance: chance that the next action makes the tip good, whichever it is.
         distance: how far the observation is from those of the training.
     """
 

@@ -8,7 +8,7 @@ is what is left when nothing is allowed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -94,6 +94,8 @@ REMEDY = {
     ImageState.RINGING: CHOICES.index(SLOWER),
     ImageState.LAGGING: CHOICES.index(FASTER),
 }
+#: Everything but waiting.
+DOING = np.array([choice != WAIT for choice in CHOICES])
 _OF_KIND = {
     kind: [index for index, choice in enumerate(CHOICES) if choice.kind is kind] for kind in Kind
 }
@@ -110,6 +112,7 @@ class Situation:
         area_left: share of the field that is not yet used, 0..1.
         waited: whether the last action was to wait.
         strongest_v: height of the strongest pulse so far (V), 0 if there was none.
+        spoiled: whether the image is probably spoiled; trouble is what is surely wrong with it.
     """
 
     contact_nm: float | None
@@ -117,7 +120,8 @@ class Situation:
     remedies: int
     area_left: float
     waited: bool
-    strongest_v: float = 0.0
+    strongest_v: float
+    spoiled: bool
 
 
 @dataclass
@@ -147,6 +151,14 @@ class Means:
 
     def mask(self, now: Situation) -> Mask:
         """Which choices make sense now and lie inside the envelope, shape (choices,)."""
+        mask = self._masked(now)
+        deeper = _OF_KIND[Kind.PENETRATION]
+        if now.trouble is None and now.contact_nm is not None and not mask[deeper].any():
+            # Contact was misread, or lies deeper than anything that is allowed.
+            return self._masked(replace(now, contact_nm=None))
+        return mask
+
+    def _masked(self, now: Situation) -> Mask:
         mask = np.zeros(len(CHOICES), np.bool_)
         for index in self._sensible(now):
             mask[index] = self.action(index, now.contact_nm) is not None
@@ -218,8 +230,9 @@ def _fits(choice: Choice, now: Situation) -> bool:
             return False
         case Kind.PULSE:
             # Gentle ones first: a pulse is no more than one step stronger than any before it.
+            # And none for what may be no fault of the tip.
             stronger = (height for height in PULSES_V if height > now.strongest_v)
-            return abs(choice.level) <= next(stronger, PULSES_V[-1])
+            return not now.spoiled and abs(choice.level) <= next(stronger, PULSES_V[-1])
 
 
 def nearest(action: Action, contact_nm: float | None) -> int:

@@ -37,5 +37,9 @@ def indentation(
 
 
 def pulse(at: TunnellingPoint, bias_v: float, width_s: float, limits: Limits) -> Pulse:
-    """A pulse to ``bias_v`` at constant height, of ``width_s`` or as long as ``limits`` allow."""
-    return Pulse(at=at, bias_v=bias_v, width_s=min(width_s, limits.max_pulse_s), feedback="held")
+    """A pulse to ``bias_v`` at constant height, of ``width_s`` or as long as ``limits`` allow.
+
+    Where they allow none at all it is of ``width_s``, and will be refused.
+    """
+    width_s = min(width_s, limits.max_pulse_s) or width_s
+    return Pulse(at=at, bias_v=bias_v, width_s=width_s, feedback="held")

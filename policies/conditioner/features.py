@@ -128,6 +128,7 @@ class Memory:
             self._area_left(),
             self._waited,
             self._strongest_v,
+            self.combined.spoiled,
         )
 
     def see(self, event: Event) -> None:
@@ -139,14 +140,15 @@ class Memory:
                 self._see_act(event)
 
     def observation(self) -> Floats:
-        """The features as ``LAYOUT`` names them, shape (features,)."""
+        """The features as ``LAYOUT`` names them, shape (features,); what is not finite stays so."""
         now = self.combined
         numbers = self._now(now)
         for back in range(1, LATEST + 1):
             numbers += self._act(back, now)
         numbers += self._per_choice(now).ravel().tolist()
         numbers += self._whole(now)
-        return np.array(numbers, np.float32).clip(-1, 1)
+        found = np.array(numbers, np.float32)
+        return np.where(np.isfinite(found), found.clip(-1, 1), np.nan)
 
     def _see_look(self, look: Looked) -> None:
         self._reports.append(look.report)

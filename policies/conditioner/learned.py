@@ -9,8 +9,8 @@ import numpy as np
 
 from drivers.actions import Action, CoarseMove, Indentation, Pulse, RetuneFeedback, Wait
 from policies.conditioner.brain import Brain, Thought
-from policies.conditioner.catalogue import NM, Means
-from policies.conditioner.features import LAYOUT, Floats, Memory
+from policies.conditioner.catalogue import DOING, NM, Means
+from policies.conditioner.features import LAYOUT, Memory
 from policies.history import Acted, Event, History
 from policies.proposal import GiveUp, Policy, Proposal
 
@@ -49,15 +49,16 @@ class LearnedPolicy:
             )
         now = memory.situation
         mask = self._means.mask(now)
+        if now.trouble is None and not mask[DOING].any():
+            return self._by_rule(history, "the limits leave nothing of the catalogue")
         if not mask.any():
-            trouble = f"the scans stay {now.trouble}" if now.trouble else "the limits leave nothing"
-            return Proposal(GiveUp(), f"{trouble}: no remedy is left in the catalogue")
+            reason = f"the scans stay {now.trouble}: no remedy is left in the catalogue"
+            return Proposal(GiveUp(), reason)
         thought = self._brain.think(observation, mask)
-        lost = self._why_lost(thought, observation, history)
-        # A rule knows no trouble but that of the tip.
-        if lost and not now.trouble:
-            proposal = self._fallback.propose(history)
-            return Proposal(proposal.choice, f"{lost}, so the rule decides: {proposal.reason}")
+        lost = self._why_lost(thought, history)
+        # A rule knows no remedy but those for the tip.
+        if lost and now.trouble is None:
+            return self._by_rule(history, lost)
         action = self._means.action(thought.choice, now.contact_nm)
         if action is None:
             raise ValueError(f"choice {thought.choice} was masked and chosen all the same")
@@ -66,7 +67,11 @@ class LearnedPolicy:
         reason = f"{trouble}: {told(action)}, {100 * thought.chance:.0f} % hope of a good tip"
         return Proposal(action, reason, cost_s, thought.chance)
 
-    def _why_lost(self, thought: Thought, observation: Floats, history: History) -> str | None:
+    def _by_rule(self, history: History, why: str) -> Proposal:
+        proposal = self._fallback.propose(history)
+        return Proposal(proposal.choice, f"{why}, so the rule decides: {proposal.reason}")
+
+    def _why_lost(self, thought: Thought, history: History) -> str | None:
         expected = self._brain.manifest
         if thought.distance > expected.unfamiliar:
             return (
@@ -75,7 +80,7 @@ class LearnedPolicy:
             )
         actions = sum(isinstance(event, Acted) for event in history)
         if actions >= expected.overdue:
-            return f"{actions} actions are more than the training ever needed"
+            return f"{actions} actions are more than nearly all repairs of the training took"
         return None
 
     def _remembered(self, history: History) -> Memory:

@@ -11,10 +11,11 @@ from policies.training.rehearsal import Ended
 
 def figures(ended: Sequence[Ended]) -> dict[str, float]:
     """Means over repairs, of which there is at least one."""
-    good = [one for one in ended if one.declared]
+    declared = [one for one in ended if one.declared]
+    good = sum(one.truly_good for one in declared)
     return {
         "scans": float(np.mean([one.scans for one in ended])),
         "actions": float(np.mean([one.actions for one in ended])),
-        "success": len(good) / len(ended),
-        "false_good": float(np.mean([not one.truly_good for one in good])) if good else 0.0,
+        "success": good / len(ended),
+        "false_good": 1 - good / len(declared) if declared else 0.0,
     }

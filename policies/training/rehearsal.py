@@ -61,7 +61,8 @@ def landing(
 ) -> Literal["act", "look_whole", "gave_up"]:
     """Whether an action finds a spot in the last look; see ``policies.episode.next_step``."""
     site = last.site if isinstance(last, Looked) else None
-    if site is not None and site.clear_m >= spoiled_diameter_m(action):
+    clear_m = site.clear_m if site is not None else 0.0
+    if clear_m >= spoiled_diameter_m(action):
         return "act"
     return "gave_up" if len(memory.reports) >= plan.search_looks else "look_whole"
 
@@ -190,10 +191,12 @@ class ConditioningEnv(gymnasium.Env[Floats, np.int64]):
         return self._repair.memory.observation(), {}
 
     def step(self, action: np.int64) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
-        """Carry out a choice, and look until the next one."""
+        """Carry out a choice, and look until the next one; a masked one gives up."""
         repair = self._repair
         before_s, acted = repair.world.time_s, repair.memory.actions
-        deed = self._means.action(int(action), repair.memory.situation.contact_nm)
+        deed = None
+        if self._mask[action]:
+            deed = self._means.action(int(action), repair.memory.situation.contact_nm)
         repair.act(deed)
         scans = (repair.world.time_s - before_s) / repair.world.rig.scan_s
         # Without a spot for it there was only another look.

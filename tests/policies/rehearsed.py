@@ -9,7 +9,7 @@ import numpy as np
 from drivers import Frame, Indentation, Limits, Outcome, Pulse, RetuneFeedback, TunnellingPoint
 from drivers.actions import Action
 from drivers.sample_map import Site
-from policies.conditioner.catalogue import Means
+from policies.conditioner.catalogue import Means, Situation
 from policies.history import Acted, Looked
 from policies.report import ImageState, TipReport, TipState
 from policies.training.bank import COLUMNS, Bank, Gathered, View, described
@@ -27,6 +27,19 @@ PULSE = Pulse(at=AT, bias_v=-5.0, width_s=0.2)
 
 def means(**narrower: float) -> Means:
     return Means(AT, Limits().narrowed(**narrower), (800e-9, 800e-9), USUAL)
+
+
+def situation(contact_nm: float | None = None, **others: object) -> Situation:
+    """A situation in which nothing is unusual but what is said."""
+    usual: dict[str, object] = {
+        "trouble": None,
+        "remedies": 0,
+        "area_left": 1.0,
+        "waited": False,
+        "strongest_v": 0.0,
+        "spoiled": False,
+    }
+    return Situation(contact_nm, **(usual | others))  # type: ignore[arg-type]
 
 
 def report(quality: float = 0.1, **sure: float) -> TipReport:

@@ -22,7 +22,7 @@ from policies.conditioner.catalogue import (
 )
 from policies.legal import ANYWHERE
 from policies.report import ImageState
-from tests.policies.rehearsed import AT, DIP, PULSE, means
+from tests.policies.rehearsed import AT, DIP, PULSE, means, situation
 
 KINDS = np.array([choice.kind for choice in CHOICES])
 
@@ -34,14 +34,17 @@ def offered(now: Situation, by: Means | None = None) -> set[str]:
 @pytest.mark.parametrize(
     ("now", "kinds"),
     [
-        (Situation(None, None, 0, 1.0, False), {"pulse", "depth", "wait"}),
-        (Situation(0.6, None, 0, 1.0, False), {"pulse", "penetration", "wait"}),
-        (Situation(0.6, None, 0, 1.0, True), {"pulse", "penetration"}),
-        (Situation(0.6, None, 0, 0.05, True), {"pulse", "penetration", "coarse_move"}),
-        (Situation(0.6, ImageState.NOISY, 0, 1.0, True), {"wait"}),
-        (Situation(0.6, ImageState.RINGING, 0, 1.0, False), {"retune"}),
-        (Situation(0.6, ImageState.LAGGING, 0, 0.05, False), {"retune"}),
-        (Situation(0.6, ImageState.NOISY, REMEDIES, 1.0, False), set()),
+        (situation(), {"pulse", "depth", "wait"}),
+        (situation(0.6), {"pulse", "penetration", "wait"}),
+        (situation(0.6, waited=True), {"pulse", "penetration"}),
+        (situation(0.6, waited=True, area_left=0.05), {"pulse", "penetration", "coarse_move"}),
+        (situation(0.6, spoiled=True), {"penetration", "wait"}),
+        (situation(0.6, trouble=ImageState.NOISY, waited=True), {"wait"}),
+        (situation(0.6, trouble=ImageState.RINGING), {"retune"}),
+        (situation(0.6, trouble=ImageState.LAGGING, area_left=0.05), {"retune"}),
+        (situation(0.6, trouble=ImageState.NOISY, remedies=REMEDIES), set()),
+        # A misread contact must not leave pulses alone.
+        (situation(40.0), {"pulse", "depth", "wait"}),
     ],
 )
 def test_what_is_offered_fits_the_situation(now: Situation, kinds: set[str]) -> None:
@@ -51,7 +54,7 @@ def test_what_is_offered_fits_the_situation(now: Situation, kinds: set[str]) -> 
 def test_a_loop_that_rings_is_made_slower_and_one_that_lags_faster() -> None:
     gains = []
     for state in (ImageState.RINGING, ImageState.LAGGING):
-        (index,) = np.flatnonzero(means().mask(Situation(None, state, 0, 1.0, False)))
+        (index,) = np.flatnonzero(means().mask(situation(trouble=state)))
         action = means().action(int(index), None)
         assert isinstance(action, RetuneFeedback)
         gains.append(action.p_gain_m)
@@ -60,12 +63,12 @@ def test_a_loop_that_rings_is_made_slower_and_one_that_lags_faster() -> None:
 
 def test_without_known_gains_it_waits_instead_of_retuning() -> None:
     unknown = Means(AT, Limits(), (800e-9, 800e-9))
-    assert offered(Situation(None, ImageState.RINGING, 0, 1.0, False), unknown) == {"wait"}
+    assert offered(situation(trouble=ImageState.RINGING), unknown) == {"wait"}
 
 
 def test_narrow_limits_leave_only_what_is_inside() -> None:
     narrow = means(max_pulse_v=4.0, max_depth_nm=1.0)
-    mask = narrow.mask(Situation(0.5, None, 0, 1.0, False, strongest_v=10.0))
+    mask = narrow.mask(situation(0.5, strongest_v=10.0))
     levels = {(choice.kind, choice.level) for choice, on in zip(CHOICES, mask, strict=True) if on}
     assert levels == {
         *((Kind.PULSE, volts) for volts in (3.0, -3.0, 4.0, -4.0)),
@@ -80,17 +83,20 @@ def test_narrow_limits_leave_only_what_is_inside() -> None:
     depth=st.floats(0, 10),
     ramp=st.floats(0, 500),
     left=st.floats(0, 1),
+    strongest=st.floats(0, 10),
 )
 def test_the_envelope_lets_everything_pass_that_is_offered(
-    contact: float | None, volts: float, depth: float, ramp: float, left: float
+    contact: float | None, volts: float, depth: float, ramp: float, left: float, strongest: float
 ) -> None:
     own = means(max_pulse_v=volts, max_depth_nm=depth, max_ramp_nm_per_s=ramp)
-    mask = own.mask(Situation(contact, None, 0, left, False))
+    mask = own.mask(situation(contact, area_left=left, strongest_v=strongest))
     for index in np.flatnonzero(mask):
         action = own.action(int(index), contact)
         assert action is not None
         check_action(action, ANYWHERE, own.limits)
-        if isinstance(action, Indentation) and contact is not None:
+        if CHOICES[index].kind is Kind.PENETRATION:
+            assert isinstance(action, Indentation)
+            assert contact is not None
             counted = contact + CHOICES[index].level
             assert math.isclose(action.depth_m * 1e9, counted, abs_tol=0.0051)
 
@@ -118,6 +124,6 @@ def test_actions_of_others_count_as_the_choice_that_comes_closest() -> None:
     ("strongest_v", "highest_v"), [(0.0, 3.0), (3.0, 4.0), (4.2, 5.0), (7.0, 8.5), (10.0, 8.5)]
 )
 def test_pulses_grow_step_by_step(strongest_v: float, highest_v: float):
-    mask = means().mask(Situation(0.5, None, 0, 1.0, False, strongest_v))
+    mask = means().mask(situation(0.5, strongest_v=strongest_v))
     volts = {CHOICES[index].level for index in np.flatnonzero(mask & (KINDS == Kind.PULSE))}
     assert volts == {sign * one for one in PULSES_V if one <= highest_v for sign in (1, -1)}

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers import CoarseMove, Frame, Indentation, Limits, Outcome, Pulse, TunnellingPoint
+from drivers import (
+    CoarseMove,
+    Frame,
+    Indentation,
+    Limits,
+    Outcome,
+    Pulse,
+    TunnellingPoint,
+    Wait,
+)
 from drivers.sample_map import Site, spoiled_diameter_m
 from policies.acceptance import OneImage
 from policies.combining import combine
@@ -135,6 +144,13 @@ def test_looks_elsewhere_where_no_site_is_clear() -> None:
     history, end = run([0.1], Fixed(), clear_m=0.0)
     assert not any(isinstance(event, Acted) for event in history)
     assert end.outcome == "gave_up"
+
+
+def test_what_leaves_no_mark_needs_no_spot() -> None:
+    history, end = run([0.1], Fixed(action=Wait(seconds=60.0)), clear_m=0.0)
+    assert sum(isinstance(event, Acted) for event in history) == PLAN.max_actions
+    assert area_left(history, RANGE) == 1.0
+    assert end.reason.startswith("not good after")
 
 
 def test_looks_elsewhere_where_the_site_is_too_small() -> None:

@@ -10,7 +10,6 @@ from gymnasium.utils.env_checker import check_env
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers import Indentation
 from drivers.sample_map import Site
 from policies.conditioner import EscalationRule
 from policies.conditioner.catalogue import CHOICES
@@ -128,16 +127,23 @@ def test_masks_follow_what_is_known(bank: Bank) -> None:
     assert "penetration" not in kinds
 
 
+@pytest.mark.parametrize(
+    ("quality", "declared", "scans"),
+    [(1e-6, True, rehearsal.FALSE_SCANS), (1 - 1e-9, False, rehearsal.GAVE_UP_SCANS)],
+)
 def test_a_false_good_and_a_repair_given_up_cost_extra(
-    bank: Bank, monkeypatch: pytest.MonkeyPatch
+    bank: Bank, monkeypatch: pytest.MonkeyPatch, quality: float, declared: bool, scans: float
 ) -> None:
     env = ConditioningEnv(PRESET, bank, (9,))
     env.reset(seed=1)
-    monkeypatch.setattr(env._repair, "_plan", RepairPlan(max_actions=0, max_hours=1000.0))
+    plan = RepairPlan(
+        max_actions=0, max_hours=1000.0, confirm_spots=1, most_spots=1, confirm_quality=quality
+    )
+    monkeypatch.setattr(env._repair, "_plan", plan)
     index = next(k for k in np.flatnonzero(env.action_masks()) if CHOICES[k].kind == "depth")
-    assert isinstance(means().action(int(index), None), Indentation)
-    _, reward, over, _, info = env.step(index)
-    if over and not info["ended"].declared:
-        assert reward < -rehearsal.GAVE_UP_SCANS / rehearsal.SCANS_PER_VALUE
-    else:
-        assert info["ended"].declared
+    while not (stepped := env.step(index))[2]:
+        pass
+    _, reward, _, _, info = stepped
+    assert info["ended"].declared is declared
+    assert not info["ended"].truly_good
+    assert reward < -scans / rehearsal.SCANS_PER_VALUE

@@ -1,10 +1,11 @@
 """The agent of DeepSPM (Krull et al., Commun. Phys. 3, 54 (2020)) in our trials.
 
 Its table: stall, pulses of +2.5, +4, -2.5, -4 and -8 V for 200 ms, indentations of 0.8, 1.0, 1.2,
-1.8, 2.5 and 5.0 nm at 20 mV for 200 ms. The pulse of +8 V that the table also holds asks for 100 nm
-of clean surface within a scan of 10 nm, so that the authors' code never allows it. A stall is a
-short wait here, after which another spot is looked at; like theirs it counts as an action. What the
-envelope or the spot does not allow is masked.
+1.8, 2.5 and 5.0 nm at 20 mV, 200 ms down and in contact. The pulse of +8 V that the table also
+holds asks for 100 nm of clean surface within a scan of 10 nm, so that the authors' code never
+allows it. A stall is a short wait here, after which another spot is looked at; like theirs it
+counts as an action. What the envelope or the spot does not allow is masked; how much clean surface
+an action needs is our rule for all, where theirs asks for 0 to 4 nm.
 
 Which of them, a Q-network says from the last image alone; see ``deepspm_network``. Their weights
 are not public, ours are trained by ``tipsmith train deepspm``. The tip is good when one whole image

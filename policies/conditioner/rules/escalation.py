@@ -21,6 +21,7 @@ from drivers.envelope import Limits
 from policies.conditioner.contact import contact_depth_m
 from policies.conditioner.doing import indentation, pulse
 from policies.history import History, Looked, actions, last_look
+from policies.legal import passes, within
 from policies.proposal import GiveUp, Proposal
 from policies.report import TipState
 
@@ -72,21 +73,32 @@ class EscalationRule:
         """The next indentation or pulse within the limits; gives up where they leave none."""
         trouble = last_look(history).report.worst.value
         dirty_looks = self._dirty_looks(history)
-        highest_v = self._limits.max_pulse_v
-        pulses_v = [height for height in self._settings.pulses_v if height <= highest_v]
-        if pulses_v and dirty_looks and dirty_looks % self._settings.dirty_looks == 0:
-            return self._pulse(history, pulses_v, trouble)
+        # A pulse is no remedy for noise or the feedback.
+        pulses = [] if last_look(history).report.spoiled else self._pulses()
+        if pulses and dirty_looks and dirty_looks % self._settings.dirty_looks == 0:
+            action = self._next(pulses, history)
+            why = f"pulse {action.peak_bias_v:+.1f} V, the tip stays dirty"
+            return Proposal(action, f"{trouble}: {why}")
         depth_nm, why = self._depth_nm(history)
         if depth_nm is None:
             return Proposal(GiveUp(), why)
         dip = indentation(self._at, depth_nm, self._limits)
+        if not passes(dip, self._limits):
+            return Proposal(GiveUp(), f"the limits do not allow to indent {depth_nm:.2f} nm")
         return Proposal(dip, f"{trouble}: indent {depth_nm:.2f} nm, {why}")
 
-    def _pulse(self, history: History, heights: Sequence[float], trouble: str) -> Proposal:
-        earlier = sum(isinstance(event.action, Pulse) for event in actions(history))
-        height = heights[(earlier // 2) % len(heights)] * (1 if earlier % 2 == 0 else -1)
-        action = pulse(self._at, height, self._settings.pulse_s, self._limits)
-        return Proposal(action, f"{trouble}: pulse {height:+.1f} V, the tip stays dirty")
+    def _pulses(self) -> list[Pulse]:
+        """The ladder of pulses as far as the limits allow it."""
+        heights = [sign * height for height in self._settings.pulses_v for sign in (1, -1)]
+        width_s = self._settings.pulse_s
+        ladder = [pulse(self._at, height, width_s, self._limits) for height in heights]
+        return within(self._limits, ladder)
+
+    def _next(self, pulses: Sequence[Pulse], history: History) -> Pulse:
+        """The next rung; weaker pulses than the first are somebody else's."""
+        first_v = abs(pulses[0].peak_bias_v)
+        given = [event.action for event in actions(history) if isinstance(event.action, Pulse)]
+        return pulses[sum(abs(one.peak_bias_v) >= first_v for one in given) % len(pulses)]
 
     def _depth_nm(self, history: History) -> tuple[float | None, str]:
         """Depth of the next indentation and why; None if no depth within the limits is left."""
@@ -100,7 +112,7 @@ class EscalationRule:
             first = min(rule.first_depth_nm, last)
             rungs = np.arange(first, last + 1e-6, rule.search_step_nm)
             return float(rungs[searched % rungs.size]), "looking for contact"
-        ladder = [rung for rung in rule.penetrations_nm if contact_nm + rung <= deepest]
+        ladder = [rung for rung in rule.penetrations_nm if 0 < contact_nm + rung <= deepest]
         if not ladder:
             return None, (
                 f"no depth is left: contact is at {contact_nm:.2f} nm and max_depth_nm {deepest:g}"

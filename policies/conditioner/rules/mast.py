@@ -1,16 +1,22 @@
 """The pulse-and-poke rules of MAST (HamsterPark/MAST-public, 2026).
 
-First pulses of 10, 7, 5 and 3 V for 0.5 s, four to a spot and 20 at most, until forward and
-backward lines agree by 0.80. Then pokes from 0.5 nm (0.2 to 2.0): 20 % deeper while there is no
-contact, times 0.4 where the cluster that is left is not round, 30 at most; a cluster with an axis
-ratio of 0.75 is round enough. The project calls all its numbers uncalibrated.
+First pulses of 10, 7, 5 and 3 V for 0.5 s, 20 at most, until forward and backward lines agree by
+0.80; theirs are up to four to a spot, here each has its own, as all actions have. Then pokes from
+0.5 nm (0.2 to 2.0): 20 % deeper while there is no contact, times 0.4 where the cluster that is left
+is not round, 30 at most; a cluster with an axis ratio of 0.75 is round enough. Where nobody looks
+at the mark, the record of the poke tells whether there was contact. The project calls all its
+numbers uncalibrated.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from drivers.actions import Indentation, Pulse, TunnellingPoint
 from drivers.envelope import Limits
+from drivers.outcome import Outcome
 from policies.acceptance import Judgement, Manner, Verdict
+from policies.conditioner.contact import contact_depth_m
 from policies.conditioner.doing import indentation, pulse
 from policies.history import Acted, History, Looked, actions, last_look
 from policies.legal import within
@@ -71,16 +77,21 @@ def agrees(look: Looked) -> bool:
 
 
 def _depth_nm(history: History) -> float:
-    """Depth of the next poke: what the imprints of those before ask for."""
-    depth, poked = FIRST_NM, False
-    for event in history:
-        if isinstance(event, Acted):
-            poked = isinstance(event.action, Indentation)
-        elif poked and event.of_imprint:
-            # Each poke is judged by the one look at its mark.
-            poked = False
-            if event.imprint is None:
-                depth = min(depth * DEEPER, DEEPEST_NM)
-            elif event.imprint.axis_ratio < AXIS_RATIO:
-                depth = max(depth * SHALLOWER, LEAST_NM)
+    """Depth of the next poke: what the marks or the records of those before ask for."""
+    depth = FIRST_NM
+    for event, after in pairwise(history):
+        if not (isinstance(event, Acted) and isinstance(event.action, Indentation)):
+            continue
+        # Each poke is judged by the one look at its mark.
+        mark = after if isinstance(after, Looked) and after.of_imprint else None
+        met = _met(event.action, event.outcome) if mark is None else mark.imprint is not None
+        if not met:
+            depth = min(depth * DEEPER, DEEPEST_NM)
+        elif mark and mark.imprint and mark.imprint.axis_ratio < AXIS_RATIO:
+            depth = max(depth * SHALLOWER, LEAST_NM)
     return depth
+
+
+def _met(poke: Indentation, outcome: Outcome) -> bool:
+    depth_m = contact_depth_m(poke, outcome)
+    return depth_m is not None and depth_m <= poke.depth_m

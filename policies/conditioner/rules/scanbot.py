@@ -1,8 +1,9 @@
 """Scanbot's imprint rule (JOSS 2024, version 4): a light dip, and a look at what it left.
 
 The tip is good if the mound of a dip of 0.8 nm at 0.1 V, cut at 50 pm, is round (circularity above
-0.75, "great for imaging") and smaller than 3 nm^2. If not, a dip of uniformly random depth from 1.0
-to 2.5 nm reshapes the tip before the next test. Its authors state that it cannot see double tips.
+0.7, as its automatic loop has it) and smaller than 3 nm^2. If not, a dip of uniformly random depth
+from 1.0 to 2.5 nm reshapes the tip before the next test. Its authors state that it cannot see
+double tips.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from policies.proposal import GiveUp, Proposal
 
 TEST_NM, TEST_BIAS_V = 0.8, 0.1
 RESHAPE_NM = (1.0, 2.5)
-CIRCULARITY = 0.75
+CIRCULARITY = 0.7
 AREA_M2 = 3e-18
 
 
