@@ -70,6 +70,9 @@ class Limits(BaseModel):
     max_setpoint_pa: Limit = 20_000.0
     min_setpoint_pa: Limit = 1.0
     max_speed_nm_per_s: Limit = 2_000.0
+    max_scan_pixels: Limit = 4_096
+    max_scan_lines: Limit = 4_096
+    max_scan_s: Limit = 43_200.0
     max_coarse_steps: Limit = 200
     min_retract_steps: Limit = 20
     max_approach_steps: Limit = 5_000
@@ -237,7 +240,13 @@ def check_scan(settings: ScanSettings, state: MicroscopeState, limits: Limits) -
     _check_sound(settings, "scan")
     check = _Checker(limits, "scan")
     check.tunnelling(settings.at)
+    check.within("max_scan_pixels", settings.pixels, "pixels of a line")
+    check.within("max_scan_lines", settings.lines, "lines")
+    lasts_s = settings.lines * settings.line_s
+    check.within("max_scan_s", lasts_s, "time of the whole scan (s)")
     check.within("max_speed_nm_per_s", settings.speed_m_per_s / NM, "speed (nm/s)")
+    onwards = settings.frame.height_m / lasts_s
+    check.within("max_speed_nm_per_s", onwards / NM, "speed from line to line (nm/s)")
     half_width, half_height = settings.frame.width_m / 2, settings.frame.height_m / 2
     for u in (-half_width, half_width):
         for v in (-half_height, half_height):

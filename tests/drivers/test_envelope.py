@@ -173,6 +173,10 @@ def test_refuses_any_number_that_is_not_finite(action: Action, value: float) -> 
     ("limit", "change"),
     [
         ("max_speed_nm_per_s", {"backward_s": 0.011}),
+        ("max_speed_nm_per_s", {"lines": 2, "frame": FRAME.model_copy(update={"height_m": 2e-6})}),
+        ("max_scan_pixels", {"pixels": 4112}),
+        ("max_scan_lines", {"lines": 4097}),
+        ("max_scan_s", {"forward_s": 600.0}),
         ("piezo_range", {"frame": FRAME.model_copy(update={"x_m": 389e-9})}),
         ("piezo_range", {"frame": FRAME.model_copy(update={"y_m": 385e-9, "angle_deg": 45.0})}),
         ("sound", {"forward_s": math.nan}),

@@ -52,6 +52,7 @@ SCAN = ScanSettings(
     backward_s=0.1,
     at=AT,
 )
+TALL = Frame(x_m=0.0, y_m=0.0, width_m=24e-9, height_m=480e-9)
 SWEEP = SpectrumSettings(
     start_v=-1.0,
     stop_v=1.0,
@@ -178,6 +179,9 @@ def test_no_build_is_wider_than_the_ceilings_that_are_written_down() -> None:
         "max_setpoint_pa": 20_000.0,
         "min_setpoint_pa": 1.0,
         "max_speed_nm_per_s": 2000.0,
+        "max_scan_pixels": 4_096,
+        "max_scan_lines": 4_096,
+        "max_scan_s": 43_200.0,
         "max_coarse_steps": 200,
         "min_retract_steps": 20,
         "max_approach_steps": 5000,
@@ -245,6 +249,27 @@ def test_a_scan_is_as_fast_as_its_faster_direction() -> None:
         with pytest.raises(Refused) as refusal:
             check_scan(SCAN.model_copy(update=change), STATE, Limits())
         assert refusal.value.limit == "max_speed_nm_per_s"
+
+
+@pytest.mark.parametrize(
+    ("limit", "inside", "outside"),
+    [
+        ("max_scan_pixels", {"pixels": 4096}, {"pixels": 4112}),
+        ("max_scan_lines", {"lines": 4096}, {"lines": 4097}),
+        ("max_scan_s", {"forward_s": 449.9}, {"forward_s": 449.901}),
+        # 480 nm in two lines of 0.12 s each.
+        (
+            "max_speed_nm_per_s",
+            {"lines": 2, "forward_s": 0.06, "backward_s": 0.0601, "frame": TALL},
+            {"lines": 2, "forward_s": 0.06, "backward_s": 0.0599, "frame": TALL},
+        ),
+    ],
+)
+def test_a_scan_at_its_bound(limit: str, inside: dict, outside: dict) -> None:
+    check_scan(SCAN.model_copy(update=inside), STATE, Limits())
+    with pytest.raises(Refused, match=r"^scan refused") as refusal:
+        check_scan(SCAN.model_copy(update=outside), STATE, Limits())
+    assert refusal.value.limit == limit
 
 
 @pytest.mark.parametrize(
