@@ -12,7 +12,7 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,7 +60,7 @@ class Journal:
         Raises:
             FileError: the folder exists already, or cannot be written.
         """
-        path = directory / (name or _new_name()) / FILE
+        path = directory / (name or _new_name(directory)) / FILE
         with storage.told(path), contextlib.ExitStack() as undo:
             storage.make_folder(path.parent)
             alive = storage.hold(path.parent)
@@ -188,7 +188,20 @@ class Journal:
 _OF_ACTIONS = frozenset({Kind.INTENT, Kind.OUTCOME, Kind.REFUSED})
 
 
-def _new_name() -> str:
-    # In the order of their beginning, which is how the latest run is found.
+def _new_name(directory: Path) -> str:
+    """A name behind those of all runs before: in their order the latest run is found."""
     now = datetime.now(UTC)
+    # The clock may have been put back since; nothing must be hidden behind a run of the future.
+    begun = (_begun(path.parent.name) for path in directory.glob(f"*/{FILE}"))
+    latest = max((one for one in begun if one is not None), default=now)
+    if latest >= now:
+        now = latest + timedelta(milliseconds=1)
     return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z-{secrets.token_hex(3)}"
+
+
+def _begun(name: str) -> datetime | None:
+    """When the run called ``name`` began; None for a name that somebody gave it."""
+    try:
+        return datetime.strptime(name.partition("Z-")[0] + "000+0000", "%Y%m%dT%H%M%S%f%z")
+    except ValueError:
+        return None

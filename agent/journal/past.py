@@ -12,6 +12,7 @@ from agent.journal import storage
 from agent.journal.journal import FILE, Journal
 from agent.record import Intent, Kind, Record, decode_intent
 from drivers.errors import FileError
+from drivers.registry import Address
 
 
 class Standing(StrEnum):
@@ -95,9 +96,21 @@ def latest_run(directory: Path, microscope: str) -> Past | None:
             return past
         idle = past.standing is Standing.BROKEN_OFF and past.entries <= 1 and not past.unknown
         over = past.standing is not Standing.RUNNING
-        if past.microscope == microscope and over and not idle:
+        if _same(past.microscope, microscope) and over and not idle:
             return past
     return None
+
+
+def _same(address: str | None, other: str) -> bool:
+    """Whether two addresses may be of one instrument, however they are written.
+
+    Options do not count, nor does a port that only one of them names: it is the usual one, or not.
+    """
+    if address is None:
+        return False
+    one, two = Address.parse(address), Address.parse(other)
+    places = {(each.scheme, each.host, each.name) for each in (one, two)}
+    return len(places) == 1 and (one.port == two.port or None in (one.port, two.port))
 
 
 def _latest_first(directory: Path) -> Iterator[Past]:
@@ -116,8 +129,12 @@ def read_past(path: Path) -> Past:
         with Journal.open(path) as journal:
             return _judge(path.parent.name, journal.about(), journal.records(), alive=alive)
     except FileError as error:
-        standing = Standing.RUNNING if alive else Standing.UNREADABLE
-        return Past(path.parent.name, standing, reason=str(error))
+        reason = str(error)
+    except (LookupError, TypeError, ValueError) as error:
+        # Written by another version, or damaged where the database cannot tell.
+        reason = f"an entry of {path} is not understood: {error}"
+    standing = Standing.RUNNING if alive else Standing.UNREADABLE
+    return Past(path.parent.name, standing, reason=reason)
 
 
 def _judge(name: str, about: dict[str, Any], records: Sequence[Record], *, alive: bool) -> Past:

@@ -155,6 +155,45 @@ def test_only_the_latest_run_on_the_same_microscope_counts(tmp_path: Path):
     assert look_back(tmp_path, THERE).run == "b"
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "same"),
+    [
+        ("nanonis://h", "nanonis://h:6501?bias_sign=1", True),
+        ("nanonis://h:6501", "nanonis://h:6501?z_retract=Z-", True),
+        ("nanonis://h:6501", "nanonis://h:7501", False),
+        ("nanonis://h", "nanonis://g", False),
+        ("sim:au111", "sim:cu111", False),
+    ],
+)
+def test_an_instrument_is_known_however_its_address_is_written(
+    tmp_path: Path, before: str, now: str, same: bool
+):
+    leave(tmp_path, "a", microscope=before)
+    assert (look_back(tmp_path, now) is not None) == same
+
+
+def test_no_run_hides_behind_one_that_began_in_a_wrong_future(tmp_path: Path):
+    leave(tmp_path, "29991231T235959999Z-abcdef", end=GOOD)
+    names = []
+    for _ in range(2):
+        with Journal.create(tmp_path, {"microscope": HERE}) as journal:
+            journal.intend(INTENT, 0.0)
+        names.append(journal.path.parent.name)
+        assert look_back(tmp_path, HERE).run == names[-1]
+    assert [name[:20] for name in names] == ["30000101T000000000Z-", "30000101T000000001Z-"]
+
+
+@pytest.mark.parametrize("payload", [{"action": {"kind": "unheard of"}}, {}, []])
+def test_an_entry_that_is_not_understood_makes_a_run_unreadable(tmp_path: Path, payload: dict):
+    leave(tmp_path, "a", end=GOOD)
+    with Journal.create(tmp_path, {"microscope": HERE}, "b") as journal:
+        journal.note(Kind.INTENT, 0.0, payload)
+    past = read_past(tmp_path / "b" / FILE)
+    assert past.standing is Standing.UNREADABLE
+    assert "is not understood" in past.reason
+    assert look_back(tmp_path, HERE).run == "b"
+
+
 def test_a_run_that_did_nothing_hides_none_that_did(tmp_path: Path):
     leave(tmp_path, "a")
     with Journal.create(tmp_path, {"microscope": HERE}, "b") as journal:
