@@ -23,8 +23,16 @@ def test_a_loop_that_was_blocked_comes_late():
     assert max(late_s) > 0.04
 
 
+def test_a_long_block_counts_for_all_that_came_meanwhile():
+    one_in_a_thousand = [0.0] * 999 + [0.4]
+    assert lag.waited_s(one_in_a_thousand, 99) > 0.3
+    assert lag.waited_s([0.0] * 1000, 99.9) == 0.0
+
+
 def test_the_loop_of_a_real_repair_is_watched(tmp_path: Path):
     rows = lag.rows(6.0, tmp_path)
-    assert [row.name for row in rows] == ["loop lag, p99", "loop lag, p99.9"]
+    assert [row.name for row in rows] == [
+        f"loop lag, {share}" for share in ("p99", "p99.9", "longest")
+    ]
     assert all(row.value is not None and 0 < row.value < 1 for row in rows)
     assert list((tmp_path / "runs").iterdir())

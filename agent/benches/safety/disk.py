@@ -21,13 +21,12 @@ from agent.benches.safety.faults import release
 from agent.benches.safety.killing import (
     CONFIG,
     READY_TIMEOUT_S,
-    SCAN,
     SEED,
     TIME_SCALE,
     WITHDRAW,
     heard,
 )
-from agent.benches.safety.wiretap import HOST, Wiretap
+from agent.benches.safety.wiretap import HOST, START, Wiretap
 from agent.journal import FILE, Journal
 from drivers.bench import SERVE, served
 from drivers.benchmark import Row, judged
@@ -148,7 +147,7 @@ async def _fill_one(tap: Wiretap, arguments: Sequence[str], folder: Path, comman
     process = await _start(arguments)
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
-            await heard(tap, process, lambda: SCAN in tap.sent[before:])
+            await heard(tap, process, lambda: START in tap.sent[before:])
             ready = len(tap.sent)
             await heard(tap, process, lambda: len(tap.sent) >= ready + commands)
             full, taken_at = len(tap.sent), time.monotonic()

@@ -49,6 +49,8 @@ async def seconds_to_withdraw(fault: Fault, port: int, state: Path) -> float:
             relay.half_open()
         hurt_at = await _hurt(agent, fault)
         await until(state, State.WITHDRAWN, WITHDRAW_TIMEOUT_S)
+        if relay.withdrawn_at[0] < hurt_at:
+            raise GuardianLost("the guardian withdrew before anything was done to the agent")
         return relay.withdrawn_at[0] - hurt_at
 
 
@@ -138,6 +140,9 @@ async def _said(agent: asyncio.subprocess.Process) -> bytes:
 
 
 async def release(state: Path) -> None:
-    """Let the guardian of a dead agent end, once it has withdrawn."""
+    """Let the guardian of a dead agent end, once it has withdrawn; there may be none yet."""
+    answer = await asyncio.to_thread(ask, state, "state")
+    if answer is None or answer.state is State.DISARMED:
+        return
     await until(state, State.WITHDRAWN, WITHDRAW_TIMEOUT_S)
     await asyncio.to_thread(ask, state, "rearm")

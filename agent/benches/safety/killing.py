@@ -15,15 +15,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
 from agent.benches.safety.faults import release
-from agent.benches.safety.wiretap import HOST, Wiretap
+from agent.benches.safety.wiretap import HOST, START, Wiretap
 from agent.journal import FILE, Journal
+from agent.journal.past import read_past
 from agent.record import Intent, Kind, Record, decode_intent, encode_intent
 from drivers.actions import Indentation, Pulse
 from drivers.bench import SERVE, served
@@ -38,7 +39,7 @@ MOST_COMMANDS = 400
 MOST_DELAY_S = 0.02
 READY_TIMEOUT_S = 120.0
 ACTING = frozenset({"Bias.Pulse", "TipShaper.Start"})
-WITHDRAW, SCAN = "ZCtrl.Withdraw", "Scan.Action"
+WITHDRAW = "ZCtrl.Withdraw"
 #: A finished step on the screen: the time, then ``look`` or the kind of the action.
 STEP = re.compile(rb"^ *\d+:\d\d  (?:look|pulse|indentation) .*\n", re.MULTILINE)
 #: No tip is ever good enough, so that no repair ends before it is killed.
@@ -66,13 +67,15 @@ class Killed:
         ready_s: wall time from its start to its first withdrawal or scan (s).
         told: steps that it has told the end of.
         sent: the commands it has sent, in order.
-        records: its journal.
+        records: its journal; empty if it was killed before it had one.
+        left: the action of unknown outcome that the next one has to find, or None.
     """
 
     ready_s: float
     told: int
     sent: Sequence[str]
-    records: Sequence[Record]
+    records: Sequence[Record] = ()
+    left: Intent | None = None
 
     @property
     def unknown(self) -> Intent | None:
@@ -98,10 +101,10 @@ class Killed:
     def hasty(self) -> bool:
         """Whether it acted before it had withdrawn and looked; after a kill it must not."""
         acted = next((at for at, name in enumerate(self.sent) if name in ACTING), None)
-        before = self.sent[:acted]
-        withdrawn = before.index(WITHDRAW) if WITHDRAW in before else len(before)
-        # Withdrawing stops a scan, by the same command, before it pulls the tip back.
-        return acted is not None and SCAN not in before[withdrawn:]
+        if acted is None:
+            return False
+        withdrawn = [at for at, name in enumerate(self.sent[:acted]) if name == WITHDRAW]
+        return not withdrawn or START not in self.sent[withdrawn[-1] : acted]
 
     @property
     def _acted(self) -> list[Record]:
@@ -110,8 +113,8 @@ class Killed:
     def found(self, before: Killed) -> bool:
         """Whether it has said what ``before`` has left, unless it was killed before it could."""
         said = next((one.payload for one in self.records if one.kind is Kind.FOUND), None)
-        left = before.unknown
-        return said is None or said["intent"] == (None if left is None else encode_intent(left))
+        left = None if before.left is None else encode_intent(before.left)
+        return said is None or said["intent"] == left
 
 
 _OF_ACTIONS = frozenset({Kind.INTENT, Kind.OUTCOME, Kind.REFUSED})
@@ -134,10 +137,12 @@ def rows(count: int, progress: Progress) -> list[Row]:
         InstrumentError: an agent ended by itself.
     """
     killed = kills(count, progress)
-    pairs = list(zip(killed[1:], killed, strict=False))
+    # One that was killed before it did anything is passed over by the next.
+    begun = [one for one in killed if len(one.records) > 1]
+    pairs = list(zip(begun[1:], begun, strict=False))
     restarts = [one.ready_s for one in killed[1:]]
     return [
-        Row("agents killed", len(killed)),
+        Row("agents killed", len(killed), note=f"{len(begun)} of them after their first entry"),
         Row("of these in an action of unknown outcome", sum(bool(one.unknown) for one in killed)),
         Row(
             "actions heard on the wire", sum(name in ACTING for one in killed for name in one.sent)
@@ -190,7 +195,7 @@ async def _kill_one(
     tap: Wiretap, arguments: Sequence[str], runs: Path, commands: int, delay_s: float
 ) -> Killed:
     """Start an agent and kill it ``delay_s`` after so many commands from when it was ready."""
-    before, earlier = len(tap.sent), _folders(runs)
+    before, earlier = len(tap.sent), _journals(runs)
     with tempfile.TemporaryFile() as screen:
         started = time.monotonic()
         process = await asyncio.create_subprocess_exec(
@@ -201,7 +206,7 @@ async def _kill_one(
         )
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
-                await heard(tap, process, lambda: {WITHDRAW, SCAN} & set(tap.sent[before:]))
+                await heard(tap, process, lambda: {WITHDRAW, START} & set(tap.sent[before:]))
                 ready_s, ready = time.monotonic() - started, len(tap.sent)
                 await heard(tap, process, lambda: len(tap.sent) >= ready + commands)
             await asyncio.sleep(delay_s)
@@ -212,13 +217,17 @@ async def _kill_one(
         await tap.quiet()
         screen.seek(0)
         told = len(STEP.findall(screen.read()))
-    (run,) = _folders(runs) - earlier
-    with Journal.open(run / FILE) as journal:
-        return Killed(ready_s, told, tap.sent[before:], journal.records())
+    killed = Killed(ready_s, told, tap.sent[before:])
+    for path in _journals(runs) - earlier:
+        past = read_past(path)
+        if past.entries:
+            with Journal.open(path) as journal:
+                killed = replace(killed, records=journal.records(), left=past.unknown)
+    return killed
 
 
-def _folders(runs: Path) -> set[Path]:
-    return set(runs.glob("*"))
+def _journals(runs: Path) -> set[Path]:
+    return set(runs.glob(f"*/{FILE}"))
 
 
 async def heard(

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import struct
 from functools import partial
 from types import TracebackType
 from typing import Self
 
 from drivers.errors import ConnectionFailed, ProtocolError
 from drivers.nanonis.codec import HEADER_SIZE, Header
+from drivers.nanonis.codes import ScanAction
 from drivers.nanonis.emergency import EMERGENCY_PORT
 
 HOST = "127.0.0.1"
 #: A Nanonis controller takes commands on so many ports in a row.
 PORTS = 4
 TRIES = 50
+START = "Scan.Action START"
+_U16 = struct.Struct(">H")
 
 
 class Wiretap:
@@ -25,7 +29,8 @@ class Wiretap:
 
     Attributes:
         port: the first of the ports to connect to instead of the controller's.
-        sent: names of the commands that clients have sent, in order.
+        sent: names of the commands that clients have sent, in order; ``START`` stands for the
+            ``Scan.Action`` that begins a scan.
         heard: set whenever another command has been sent.
     """
 
@@ -102,7 +107,7 @@ class Wiretap:
                     header = Header.decode(head)
                     body = await reader.readexactly(header.size)
                     if heard:
-                        self.sent.append(header.name)
+                        self.sent.append(_named(header, body))
                         self.heard.set()
                     requests.write(head + body)
                     await requests.drain()
@@ -110,6 +115,11 @@ class Wiretap:
             requests.close()
             writer.close()
             await back
+
+
+def _named(header: Header, body: bytes) -> str:
+    begins = header.name == "Scan.Action" and body[: _U16.size] == _U16.pack(ScanAction.START)
+    return START if begins else header.name
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
