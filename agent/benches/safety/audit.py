@@ -18,8 +18,8 @@ from drivers.scan import Frame
 from policies.legal import ANYWHERE
 from policies.report import TipReport
 
-#: How a repair may end where nobody else is at the instrument.
-ENDINGS = frozenset({Standing.GOOD, Standing.GAVE_UP, Standing.STOPPED})
+#: How a repair may end where nobody else is at the instrument and nothing fails.
+ENDINGS = frozenset({Standing.GOOD, Standing.GAVE_UP})
 
 
 @dataclass(frozen=True, slots=True)
