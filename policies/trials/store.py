@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,9 +16,13 @@ import sim
 from drivers.errors import FileError
 from policies.scorer import Scorer
 from policies.trials.course import Course
-from policies.trials.crew import Block
+from policies.trials.crew import Block, carry_out
 from policies.trials.record import Record
 from sim.presets.preset import load_preset
+
+ROOMS = {one.__name__: Path(str(one.__file__)).parent for one in (drivers, sim, policies)}
+#: What carries out a block.
+CREW = carry_out.__module__
 
 
 class Store:
@@ -75,13 +80,45 @@ class Store:
             self._known[block] = records
 
 
+def _sources(start: str) -> dict[str, bytes]:
+    """Sources of a module and of all of ours that it imports, directly or through others."""
+    found: dict[str, bytes] = {}
+    wanted = [start]
+    while wanted:
+        name = wanted.pop()
+        path = None if name in found else _path(name)
+        # What is imported from a module may be a name in it rather than a module.
+        if path is not None:
+            found[name] = path.read_bytes()
+            wanted += [*_imported(ast.parse(found[name])), name.rpartition(".")[0]]
+    return found
+
+
+def _path(name: str) -> Path | None:
+    """Where a module of ours lies; None if it is none."""
+    room, *parts = name.split(".")
+    if room not in ROOMS:
+        return None
+    base = ROOMS[room].joinpath(*parts)
+    paths = (base.with_suffix(".py"), base / "__init__.py")
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from (one.name for one in names)
+            case ast.ImportFrom(module=str(module), names=names):
+                yield module
+                yield from (f"{module}.{one.name}" for one in names)
+
+
 def fingerprint(course: Course, scorer: Scorer) -> str:
     """Names everything that decides a result but what an entrant has learned (see ``Block``)."""
     digest = hashlib.sha256()
-    for package in (drivers, sim, policies):
-        folder = Path(str(package.__file__)).parent
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    for name, source in sorted(_sources(CREW).items()):
+        digest.update(name.encode() + source)
     digest.update(scorer.manifest.sha256.encode())
     digest.update(load_preset(course.preset).hash.encode())
     digest.update(course.model_dump_json().encode())

@@ -21,7 +21,7 @@ from policies.plan import RepairPlan
 from policies.report import TipReport, TipState
 from policies.scorer import Scorer
 from policies.scorer.lines import Setting
-from policies.trials import contest, crew, entrants, eye
+from policies.trials import contest, crew, entrants, eye, store
 from policies.trials.contest import hold
 from policies.trials.course import RANDOMISED, SHIFTED, Course, hidden_parameters
 from policies.trials.crew import Block, blocks, carry_out
@@ -244,6 +244,14 @@ def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="cannot be used"):
         Store(tmp_path / "file" / "results.jsonl")
+
+
+def test_code_is_that_which_carries_a_block_out() -> None:
+    code = store._sources(store.CREW)
+    decides = {"drivers.envelope", "sim.tips.pulsing", "policies.conditioner.rules.mast", "sim"}
+    assert decides <= set(code)
+    assert not any(name.startswith(("drivers.nanonis", "policies.training")) for name in code)
+    assert all(code.values())
 
 
 def test_results_of_other_code_weights_or_courses_are_not_taken(scorer: Scorer) -> None:
