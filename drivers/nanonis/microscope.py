@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from functools import partial
 
 from drivers.actions import (
     Action,
@@ -33,6 +34,7 @@ from drivers.nanonis.emergency import emergency_frames
 from drivers.nanonis.logger import TraceRecorder
 from drivers.nanonis.options import LOGGER_OFFSET, first_port, read_options
 from drivers.nanonis.rig import Rig
+from drivers.nanonis.safe_tip import probe_safe_tip, restore_safe_tip
 from drivers.nanonis.scanning import expect_no_scan, scan_lines
 from drivers.nanonis.session import CURRENT, Session, X, Y, Z
 from drivers.nanonis.settings import Settings
@@ -50,7 +52,6 @@ PUT_BACK_S = 25.0
 _MODULES = {
     Capability.INDENT: ("TipShaper.PropsGet", {}),
     Capability.COARSE: ("Motor.StepCounterGet", {"reset_x": 0, "reset_y": 0, "reset_z": 0}),
-    Capability.SAFE_TIP: ("SafeTip.OnOffGet", {}),
 }
 
 
@@ -107,6 +108,7 @@ class NanonisMicroscope:
         """
         await expect_no_scan(self._rig)
         await self._rig.settings.expect_untouched()
+        await restore_safe_tip(self._rig)
         # From the first command that touches something on, failing means not knowing.
         self._rig.session.acted = False
         try:
@@ -140,15 +142,17 @@ class NanonisMicroscope:
     async def close(self) -> None:
         """Put back what the operator had set, and disconnect.
 
-        What somebody else has set since stays, and so does everything while they scan. Bias and
-        setpoint are left as they are unless the feedback is on now and was on, at a bias above
-        ``MIN_BIAS_V``, when they were first changed.
+        What somebody else has set since stays, and so does everything while they scan, but for
+        SafeTip, which is switched on if an action could not do so. Bias and setpoint are left as
+        they are unless the feedback is on now and was on, at a bias above ``MIN_BIAS_V``, when they
+        were first changed.
 
         Raises:
             InstrumentError: something could not be put back; the connections are closed anyway.
         """
         failures = []
         steps = (
+            partial(restore_safe_tip, self._rig),
             self._expect_nobody_scans,
             self._rig.point.restore,
             self._rig.settings.give_back_all,
@@ -235,6 +239,8 @@ async def _find_capabilities(rig: Rig) -> frozenset[Capability]:
             _log.info("%s is not available: %s was refused", capability, question)
         else:
             found.add(capability)
+    if await probe_safe_tip(rig):
+        found.add(Capability.SAFE_TIP)
     # A motor whose directions nobody has told us about is as good as none.
     if rig.session.options.z_retract is None:
         found.discard(Capability.COARSE)

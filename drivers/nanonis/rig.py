@@ -22,6 +22,7 @@ class Rig:
         point: bias and setpoint.
         recorder: traces of actions.
         retracted_steps: verified coarse steps away from the sample since the last contact.
+        safe_tip_owed: whether SafeTip was on and may not have been switched on again.
     """
 
     session: Session
@@ -30,3 +31,4 @@ class Rig:
     point: WorkingPoint
     recorder: TraceRecorder
     retracted_steps: int = 0
+    safe_tip_owed: bool = False

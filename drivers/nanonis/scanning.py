@@ -49,7 +49,8 @@ async def scan_lines(rig: Rig, settings: ScanSettings) -> AsyncGenerator[ScanLin
         InstrumentError: a scan runs already, the controller did not take the settings over, or the
             scan ended or stalled before its last line.
         ContactLost: the tip is not in contact.
-        SettingsChanged: somebody else has changed what an earlier scan had set.
+        SettingsChanged: somebody else has changed what this or an earlier scan had set; what runs
+            then is not stopped.
     """
     await expect_no_scan(rig)
     await rig.settings.expect_untouched()
@@ -77,6 +78,9 @@ async def _running(rig: Rig, run: _Run) -> AsyncGenerator[None]:
     try:
         await run.start()
         yield
+    except SettingsChanged:
+        # Whatever runs now is theirs who changed it: to stop it would undo their work.
+        raise
     except InstrumentError as error:
         # What went wrong first is told, not that stopping then goes wrong as well.
         with suppress(InstrumentError):

@@ -211,15 +211,18 @@ def test_safe_tip_with_auto_recovery_forbids_contact():
 
 def test_the_tip_is_withdrawn_if_safe_tip_does_not_come_back():
     class Stubborn(Controller):
+        stubborn = True
+
         async def do_safetip_onoffset(self, status: SetSwitch) -> None:
-            if status is SetSwitch.OFF:
-                self.store["SafeTip.OnOff"]["status"] = Switch.OFF
+            if status is SetSwitch.OFF or not self.stubborn:
+                self.store["SafeTip.OnOff"]["status"] = Switch[status.name]
 
     async def test(microscope: NanonisMicroscope, fake: Controller) -> None:
         fake.store["SafeTip.OnOff"]["status"] = Switch.ON
         with pytest.raises(OutcomeUnknown, match="the tip was withdrawn"):
             await microscope.perform(DIP)
         assert (await microscope.state()).feedback is Feedback.WITHDRAWN
+        fake.stubborn = False
 
     meet(test, Stubborn())
 

@@ -17,7 +17,7 @@ from drivers.errors import (
     OutcomeUnknown,
 )
 from drivers.microscope import Capability
-from drivers.nanonis.codes import LoggerStatus, ScanDirection, Switch, ZStatus
+from drivers.nanonis.codes import LoggerStatus, ScanAction, ScanDirection, Switch, ZStatus
 from drivers.nanonis.commands import SIMULATED_PRODUCT
 from drivers.nanonis.logger import LogFrame, Recording
 from drivers.nanonis.microscope import NanonisMicroscope
@@ -157,6 +157,7 @@ def test_a_picture_of_another_shape_is_an_error():
     async def test(microscope: NanonisMicroscope, fake: Controller) -> None:
         with pytest.raises(InstrumentError, match=r"shape \(3, 16\)"):
             await whole_scan(microscope, SCAN)
+        await fake.do_scan_action(ScanAction.STOP, ScanDirection.DOWN)
 
     meet(test, Resized())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from drivers.actions import MoveTo, Pulse, TunnellingPoint
@@ -37,13 +38,18 @@ def test_what_somebody_else_has_set_stops_before_anything_is_sent(work, group, n
     meet(test)
 
 
-def test_a_changed_picture_is_somebodys_hand():
+def test_a_scan_that_somebody_has_changed_and_started_anew_is_not_stopped():
     async def test(microscope: NanonisMicroscope, fake: Controller) -> None:
         lines = microscope.scan(SCAN)
         await anext(lines)
-        fake.pictures = fake.pictures[:, :3]
+        fake.store["Scan.Buffer"]["lines"] = 12
+        fake.pictures = np.zeros((2, 12, 16), np.float32)
+        await fake.do_scan_action(ScanAction.START, ScanDirection.DOWN)
         with pytest.raises(SettingsChanged, match="somebody has changed the scan's settings"):
             await anext(lines)
+        assert [v["action"] for v in fake.values("Scan.Action")] == [ScanAction.START]
+        assert (await microscope.state()).scanning
+        await fake.do_scan_action(ScanAction.STOP, ScanDirection.DOWN)
 
     meet(test)
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from drivers.actions import Indentation, Pulse
-from drivers.errors import OutcomeUnknown
+from drivers.actions import Approach, Indentation, Pulse
+from drivers.errors import InstrumentError, OutcomeUnknown
 from drivers.microscope import Feedback
-from drivers.nanonis.codes import SetSwitch, Switch
+from drivers.nanonis.codes import ScanAction, ScanDirection, SetSwitch, Switch
 from drivers.nanonis.microscope import NanonisMicroscope
-from drivers.nanonis.safe_tip import MARGIN_S
+from drivers.nanonis.safe_tip import MARGIN_S, RESTORE_S
 from tests.drivers.nanonis_fake import AT, Controller, meet
 
 DIP = Indentation(at=AT, depth_m=1e-9, lift_m=3e-9)
 PULSE = Pulse(at=AT, bias_v=4.0, width_s=0.1)
+APPROACH = Approach(at=AT, max_steps=20, timeout_s=60)
 
 
 class Timed(Controller):
@@ -79,5 +81,190 @@ def test_the_tip_is_withdrawn_if_safe_tip_stays_off_after_an_action_that_hung():
         with pytest.raises(OutcomeUnknown, match=r"SafeTip could not be .*the tip was withdrawn"):
             await microscope.perform(DIP)
         assert (await microscope.state()).feedback is Feedback.WITHDRAWN
+        fake.stubborn = False
 
     meet(test, Timed(stubborn=True), query="timeout_s=600")
+
+
+class Interrupting(Timed):
+    """Cancels the action when SafeTip is being switched on again, which takes a second."""
+
+    job: asyncio.Task[object]
+
+    async def do_safetip_onoffset(self, status: SetSwitch) -> None:
+        if status is SetSwitch.ON:
+            self.job.cancel()
+            await asyncio.sleep(1)
+            self.job.cancel()
+        await super().do_safetip_onoffset(status)
+
+
+def test_a_cancellation_while_safe_tip_is_switched_on_comes_after_it_was_read_back():
+    async def test(microscope: NanonisMicroscope, fake: Interrupting) -> None:
+        fake.job = asyncio.ensure_future(microscope.perform(PULSE))
+        with pytest.raises(asyncio.CancelledError):
+            await fake.job
+        last = [name for _, name, _ in fake.log if name.startswith("SafeTip")][-2:]
+        assert last == ["SafeTip.OnOffSet", "SafeTip.OnOffGet"]
+        assert fake.store["SafeTip.OnOff"]["status"] is Switch.ON
+        assert "ZCtrl.Withdraw" not in fake.names()
+
+    meet(test, Interrupting())
+
+
+def test_a_cancellation_does_not_spare_a_tip_without_safe_tip_from_being_withdrawn(caplog):
+    async def test(microscope: NanonisMicroscope, fake: Interrupting) -> None:
+        fake.job = asyncio.ensure_future(microscope.perform(PULSE))
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await fake.job
+        assert (await microscope.state()).feedback is Feedback.WITHDRAWN
+        assert "the tip was withdrawn" in str(caught.value.__cause__)
+        assert "SafeTip could not be switched on again" in caplog.text
+        fake.stubborn = False
+
+    meet(test, Interrupting(stubborn=True))
+
+
+class Pulsing(Timed):
+    """Says when a pulse has begun."""
+
+    def __init__(self, *, stubborn: bool = False) -> None:
+        super().__init__(stubborn=stubborn)
+        self.begun = asyncio.Event()
+
+    async def do_bias_pulse(self, **values: Any) -> None:
+        self.begun.set()
+        await super().do_bias_pulse(**values)
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_cancelled_action_that_is_cancelled_again_still_ends_with_safe_tip_on(turns):
+    async def test(microscope: NanonisMicroscope, fake: Pulsing) -> None:
+        job = asyncio.ensure_future(microscope.perform(PULSE))
+        await fake.begun.wait()
+        job.cancel()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        last = [name for _, name, _ in fake.log if name.startswith("SafeTip")][-2:]
+        assert last == ["SafeTip.OnOffSet", "SafeTip.OnOffGet"]
+        assert fake.store["SafeTip.OnOff"]["status"] is Switch.ON
+
+    meet(test, Pulsing())
+
+
+def test_a_cancelled_action_stays_cancelled_if_safe_tip_stays_off():
+    async def test(microscope: NanonisMicroscope, fake: Pulsing) -> None:
+        job = asyncio.ensure_future(microscope.perform(PULSE))
+        await fake.begun.wait()
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await job
+        assert "SafeTip could not be switched on again" in str(caught.value.__cause__)
+        fake.stubborn = False
+
+    meet(test, Pulsing(stubborn=True))
+
+
+def test_the_tip_is_withdrawn_in_time_if_switching_safe_tip_on_is_not_answered():
+    class Silent(Timed):
+        async def do_safetip_onoffset(self, status: SetSwitch) -> None:
+            if status is SetSwitch.ON and self.stubborn:
+                await asyncio.sleep(10_000)
+            await super().do_safetip_onoffset(status)
+
+        async def do_zctrl_withdraw(self, wait: int, timeout_ms: int) -> None:
+            self.withdrawn_s = asyncio.get_running_loop().time()
+            await super().do_zctrl_withdraw(wait, timeout_ms)
+
+    async def test(microscope: NanonisMicroscope, fake: Silent) -> None:
+        with pytest.raises(OutcomeUnknown, match=r"no answer within 8 s.*the tip was withdrawn"):
+            await microscope.perform(DIP)
+        assert fake.withdrawn_s - fake.off_s < RESTORE_S + 2
+        assert (await microscope.state()).feedback is Feedback.WITHDRAWN
+        fake.stubborn = False
+
+    # off_s is when it was switched off, as it is not seen to be switched on.
+    meet(test, Silent(stubborn=True), query="timeout_s=600")
+
+
+def test_a_tip_that_stays_in_contact_without_safe_tip_is_told_of_with_both_reasons():
+    async def test(microscope: NanonisMicroscope, fake: Timed) -> None:
+        fake.withdraw_works = False
+        with pytest.raises(OutcomeUnknown, match=r"SafeTip could not be .* by hand; and .*upper"):
+            await microscope.perform(DIP)
+        fake.stubborn = False
+
+    meet(test, Timed(stubborn=True))
+
+
+@pytest.mark.parametrize("scanned", [False, True])
+def test_closing_switches_safe_tip_on_if_the_action_could_not(scanned):
+    async def test(microscope: NanonisMicroscope, fake: Timed) -> None:
+        with pytest.raises(OutcomeUnknown):
+            await microscope.perform(DIP)
+        fake.stubborn = False
+        if not scanned:
+            await microscope.close()
+        else:
+            # It protects the tip of whoever scans now.
+            await fake.do_scan_action(ScanAction.START, ScanDirection.DOWN)
+            with pytest.raises(InstrumentError, match="somebody else has started a scan"):
+                await microscope.close()
+            await fake.do_scan_action(ScanAction.STOP, ScanDirection.DOWN)
+        assert fake.store["SafeTip.OnOff"]["status"] is Switch.ON
+
+    meet(test, Timed(stubborn=True))
+
+
+def test_closing_says_that_safe_tip_is_still_off_and_puts_back_the_rest(caplog):
+    async def test(microscope: NanonisMicroscope, fake: Timed) -> None:
+        with pytest.raises(OutcomeUnknown):
+            await microscope.perform(DIP)
+        caplog.clear()
+        with pytest.raises(InstrumentError, match=r"SafeTip could not be .*switch it on by hand"):
+            await microscope.close()
+        assert "SafeTip could not be switched on again" in caplog.text
+        assert fake.store["TipShaper.Props"]["tip_lift_m"] == 0.0
+        fake.stubborn = False
+
+    meet(test, Timed(stubborn=True))
+
+
+def test_closing_does_not_touch_a_safe_tip_that_is_on_again_or_was_off():
+    on, off = Timed(), Controller()
+
+    async def test(microscope: NanonisMicroscope, fake: Controller) -> None:
+        await microscope.perform(DIP)
+        fake.log.clear()
+
+    for fake in (on, off):
+        meet(test, fake)
+        assert "SafeTip.OnOffSet" not in fake.names()
+
+
+def test_nothing_is_done_before_safe_tip_is_on_again():
+    async def test(microscope: NanonisMicroscope, fake: Timed) -> None:
+        with pytest.raises(OutcomeUnknown):
+            await microscope.perform(DIP)
+        fake.log.clear()
+        with pytest.raises(InstrumentError, match="switch it on by hand") as caught:
+            await microscope.perform(APPROACH)
+        assert not isinstance(caught.value, OutcomeUnknown)
+        assert fake.names() == ["SafeTip.OnOffSet"]
+        fake.stubborn = False
+        await microscope.perform(APPROACH)
+        assert fake.store["SafeTip.OnOff"]["status"] is Switch.ON
+
+    meet(test, Timed(stubborn=True))
+
+
+@pytest.mark.parametrize(("status", "warns"), [(Switch.OFF, True), (Switch.ON, False)])
+def test_opening_warns_of_a_safe_tip_that_is_off(caplog, status, warns):
+    fake = Timed()
+    fake.store["SafeTip.OnOff"]["status"] = status
+    meet(lambda *_: asyncio.sleep(0), fake)
+    assert ("SafeTip is off" in caplog.text) is warns
+    assert "SafeTip.OnOffSet" not in fake.names()
