@@ -53,22 +53,52 @@ def guardian(
 ) -> None:
     """Say what the guardian is doing, or re-arm it after it has withdrawn the tip."""
     path = _state_file(config_file)
-    report, answer = _report(path), _ask(path, "rearm" if rearm else "state")
-    if rearm and answer is not None and not answer.done:
+    typer.echo(_rearmed(path) if rearm else _told(path))
+
+
+def _told(path: Path) -> str:
+    report, answer = _report(path), _ask(path, "state")
+    if answer is not None:
+        return f"{answer.state}: {answer.reason}"
+    if report is not None:
+        return f"not running; it ended {report.state}: {report.reason}"
+    return "not running; a run on an instrument that can be guarded starts it"
+
+
+def _rearmed(path: Path) -> str:
+    from agent.guardian.alive import alone
+
+    # Whom a torn file belongs to, only the lock can tell.
+    answer = None if _torn(path) else _ask(path, "rearm")
+    if answer is not None and not answer.done:
         raise GuardianLost(
             f"the guardian is {answer.state} ({answer.reason}); it can be re-armed once the "
             "withdrawal is verified"
         )
-    if rearm and answer is None and report is not None:
-        # Its guardian has ended, and with it the latch: what is left is the file.
+    if answer is not None:
+        return f"{answer.state}: {answer.reason}"
+    if not path.exists():
+        return _told(path)
+    try:
+        with alone(path):
+            return _clear(path)
+    except (OSError, ValueError) as error:
+        raise GuardianLost(f"the guardian cannot be re-armed: {error}") from None
+
+
+def _clear(path: Path) -> str:
+    """Remove the latch that a guardian has left in its file when it ended."""
+    from agent.guardian.statefile import keep_torn
+
+    if _torn(path):
+        kept = keep_torn(path)
         path.unlink()
-        typer.echo(f"the guardian that had ended ({report.state}: {report.reason}) is re-armed")
-    elif answer is not None:
-        typer.echo(f"{answer.state}: {answer.reason}")
-    elif report is not None:
-        typer.echo(f"not running; it ended {report.state}: {report.reason}")
-    else:
-        typer.echo("not running; a run on an instrument that can be guarded starts it")
+        return f"what was armed is unknown and is re-armed; the torn file is kept as {kept}"
+    report = _report(path)
+    if report is None:
+        return _told(path)
+    path.unlink()
+    return f"the guardian that had ended ({report.state}: {report.reason}) is re-armed"
 
 
 def _state_file(config_file: Path | None) -> Path:
@@ -91,5 +121,15 @@ def _report(path: Path) -> Report | None:
 
     try:
         return read_report(path)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise GuardianLost(f"the guardian's state file cannot be read: {error}") from None
+
+
+def _torn(path: Path) -> bool:
+    from agent.guardian.statefile import read_report
+
+    try:
+        read_report(path)
+    except ValueError:
+        return True
+    return False

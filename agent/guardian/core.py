@@ -12,7 +12,7 @@ from agent.guardian.effects import Effect, Tell
 from agent.guardian.lease import Lease, SteadyClock
 from agent.guardian.orders import Orders, Timing, Verdict
 from agent.guardian.rounds import Rounds
-from agent.guardian.states import ALLOWED, GUARDING, LATCHED, State
+from agent.guardian.states import ALLOWED, GUARDING, State
 
 _READABLE = frozenset({Verdict.GOOD, Verdict.NOT_YET})
 
@@ -65,6 +65,16 @@ class Guardian:
         duty = self._duty = _Duty(self._clock.read(now), orders, timing, self._effects)
         self._trip(duty, "an earlier guardian ended while it was armed or latched")
 
+    def doubt(self, now: float, reason: str) -> None:
+        """Latch without orders, as nobody knows what another guardian had guarded; only at first.
+
+        Args:
+            now: time of a monotonic clock (s).
+            reason: why nobody knows.
+        """
+        self._clock.read(now)
+        self._enter(State.UNKNOWN, reason)
+
     def renew(self, now: float) -> None:
         """The agent is alive."""
         steady = self._clock.read(now)
@@ -75,7 +85,7 @@ class Guardian:
         """The agent has ended in order; False if the guardian is latched."""
         self._clock.read(now)
         if self._duty is not None and self.state in GUARDING:
-            self._let_go(self._duty, "the agent has ended in order")
+            self._let_go("the agent has ended in order")
         return self.state is State.DISARMED
 
     def trip(self, now: float, reason: str) -> bool:
@@ -83,14 +93,14 @@ class Guardian:
         self._clock.read(now)
         if self._duty is not None and self.state in GUARDING:
             self._trip(self._duty, reason)
-        return self.state in LATCHED
+        return self._duty is not None
 
     def rearm(self, now: float) -> bool:
-        """A human has looked at the tip; False unless it is verified to be withdrawn."""
+        """A human has looked at the tip; False while there is a withdrawal to be verified."""
         self._clock.read(now)
-        if self._duty is None or self.state is not State.WITHDRAWN:
+        if self.state not in (State.WITHDRAWN, State.UNKNOWN):
             return False
-        self._let_go(self._duty, "re-armed by a human")
+        self._let_go("re-armed by a human")
         return True
 
     def tick(self, now: float) -> None:
@@ -129,9 +139,10 @@ class Guardian:
         self._enter(State.TRIPPING, cause)
         self._begin(duty)
 
-    def _let_go(self, duty: _Duty, reason: str) -> None:
-        duty.rounds.close()
-        self._duty = None
+    def _let_go(self, reason: str) -> None:
+        if self._duty is not None:
+            self._duty.rounds.close()
+            self._duty = None
         self._enter(State.DISARMED, reason)
 
     def _begin(self, duty: _Duty) -> None:

@@ -12,13 +12,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from agent.guardian.asking import HOST, ask
+from agent.guardian.alive import alone
+from agent.guardian.asking import HOST
 from agent.guardian.core import Guardian
 from agent.guardian.desk import Desk
 from agent.guardian.effects import Connect, Drop, Effect, Send
 from agent.guardian.link import InstrumentLink, VisitorLink
 from agent.guardian.orders import read_orders, read_timing
-from agent.guardian.statefile import WRITE, Report, check_private, read_report, write_report
+from agent.guardian.statefile import (
+    WRITE,
+    Report,
+    check_private,
+    keep_torn,
+    read_report,
+    write_report,
+)
 from agent.guardian.states import GUARDING, LATCHED, State
 from agent.guardian.telling import Teller
 
@@ -53,14 +61,15 @@ class GuardianProcess:
 
         Raises:
             OSError: the state file cannot be written, or no port be had.
-            ValueError: the state file is damaged, another guardian's, or others can change it.
+            ValueError: the state file is another guardian's, or others can change it.
         """
         # One that others could only read still says how to withdraw; it is replaced by a private
         # one with a new token.
         check_private(self._path, WRITE)
-        before = read_report(self._path)
-        if ask(self._path, "state") is not None:
-            raise ValueError(f"another guardian runs with the state file {self._path}")
+        with alone(self._path):
+            await self._run()
+
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
             lambda: VisitorLink(self._answer, self._visitor_left), HOST, 0
@@ -68,21 +77,43 @@ class GuardianProcess:
         self._port = server.sockets[0].getsockname()[1]
         self._heed_signals(loop)
         try:
-            if before is not None and before.state is not State.DISARMED and before.handed:
-                self._resume(before)
-            else:
-                write_report(self._path, self._report(State.DISARMED, self._guardian.reason))
+            self._succeed()
             await self._tick_until_ended()
         finally:
             server.close()
             self._teller.flush()
 
+    def _succeed(self) -> None:
+        """Go on from what an earlier guardian has left, if there was one."""
+        try:
+            before = read_report(self._path)
+            if before is not None and before.state is State.UNKNOWN:
+                self._guardian.doubt(time.monotonic(), before.reason)
+            elif before is not None and before.state is not State.DISARMED:
+                self._resume(before)
+        except ValueError as error:
+            self._guardian.doubt(time.monotonic(), f"{error}{self._keep_torn()}")
+        if self._guardian.state is not State.TRIPPING:
+            # Without this file nobody could reach it; a withdrawal does not wait for the disk.
+            write_report(self._path, self._report(self._guardian.state, self._guardian.reason))
+        self._carry_out()
+
     def _resume(self, before: Report) -> None:
         handed = before.handed or {}
-        orders, timing = read_orders(handed["orders"]), read_timing(handed["timing"])
+        try:
+            orders, timing = read_orders(handed["orders"]), read_timing(handed["timing"])
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(
+                f"{self._path} says {before.state} and not how to withdraw ({error!r})"
+            ) from None
         self._desk.handed = handed
         self._guardian.resume(time.monotonic(), orders, timing)
-        self._carry_out()
+
+    def _keep_torn(self) -> str:
+        try:
+            return f" (the file is kept as {keep_torn(self._path)})"
+        except OSError as error:
+            return f" (the file cannot be kept: {error})"
 
     async def _tick_until_ended(self) -> None:
         started = time.monotonic()
@@ -175,5 +206,5 @@ class GuardianProcess:
         if self._guardian.state in GUARDING:
             self._guardian.trip(time.monotonic(), "the guardian was told to end")
             self._carry_out()
-        elif self._guardian.state in (State.DISARMED, State.WITHDRAWN):
+        elif self._guardian.state in (State.DISARMED, State.WITHDRAWN, State.UNKNOWN):
             self._ended.set()

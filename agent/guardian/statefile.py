@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -40,7 +41,7 @@ class Report:
 
 
 def write_report(path: Path, report: Report) -> None:
-    """Replace the file as a whole.
+    """Replace the file as a whole, so that even a power cut leaves the old one or the new one.
 
     Raises:
         OSError: it cannot be written; the old one is still there.
@@ -50,7 +51,25 @@ def write_report(path: Path, report: Report) -> None:
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(asdict(report), file)
+        file.flush()
+        os.fsync(file.fileno())
     draft.replace(path)
+    _settle(path.parent)
+
+
+def keep_torn(path: Path) -> Path:
+    """Give a file that holds no report a second name, under which it outlives its replacement.
+
+    Returns:
+        The second name; what had it before is gone.
+
+    Raises:
+        OSError: it cannot be kept.
+    """
+    kept = path.with_name(f"{path.name}.torn")
+    kept.unlink(missing_ok=True)
+    kept.hardlink_to(path)
+    return kept
 
 
 def check_private(path: Path, forbidden: int) -> None:
@@ -81,14 +100,25 @@ def read_report(path: Path) -> Report | None:
     """What the file says, or None if there is none.
 
     Raises:
-        ValueError: it does not hold a report.
-        OSError: it cannot be read.
+        ValueError: it cannot be read, or does not hold a report.
     """
     try:
         raw = json.loads(path.read_bytes())
+        return Report(**{**raw, "state": State(raw["state"])})
     except FileNotFoundError:
         return None
-    try:
-        return Report(**{**raw, "state": State(raw["state"])})
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} holds no report of a guardian: {error!r}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} holds no report of a guardian ({error!r}), so nobody knows what was armed; "
+            "see at the instrument that the tip is withdrawn, then run 'tipsmith guardian --rearm'"
+        ) from None
+
+
+def _settle(folder: Path) -> None:
+    # Some systems cannot open a folder, and some file systems cannot sync one.
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

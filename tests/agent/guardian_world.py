@@ -1,8 +1,11 @@
-"""An instrument, its link and an agent in virtual time, around the core of a guardian."""
+"""What is around a guardian: in virtual time all that its core needs, and a stranger's port."""
 
 from __future__ import annotations
 
+import asyncio
 import struct
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from agent.guardian.core import Guardian
@@ -120,3 +123,16 @@ class World:
             case "height":
                 return struct.pack(">f", 100.0 if self.withdrawn else 3.0) + TAIL
         return TAIL
+
+
+@asynccontextmanager
+async def silent() -> AsyncGenerator[int]:
+    """The port of a program that takes every connection and never says a word."""
+    writers: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+    for writer in writers:
+        writer.close()
+    await server.wait_closed()
+    await asyncio.sleep(0.02)

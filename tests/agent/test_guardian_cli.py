@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.benches.safety.faults import subject
+from agent.guardian.alive import alone
 from agent.guardian.asking import ask
 from agent.guardian.statefile import Report, write_report
 from agent.guardian.states import State
@@ -95,12 +96,52 @@ def test_a_port_that_is_a_strangers_by_now_is_no_guardian(tipsmith: Tipsmith, st
     assert not state.exists()
 
 
-def test_a_damaged_file_is_one_sentence(tipsmith: Tipsmith, state: Path):
+def test_a_silent_program_at_the_port_keeps_nobody_from_rearming(
+    tipsmith: Tipsmith, state: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("agent.guardian.asking.ASK_TIMEOUT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        left(state, State.ARMED, stranger.getsockname()[1])
+        assert tipsmith("guardian")[1] == "not running; it ended armed: why\n"
+        assert tipsmith("stop")[0] == 3
+        with alone(state):
+            code, _, err = tipsmith("guardian", "--rearm")
+            assert (code, "cannot be asked: timed out" in err) == (3, True)
+        assert tipsmith("guardian", "--rearm")[0] == 0
+    assert not state.exists()
+
+
+def test_a_torn_file_is_one_sentence_until_a_human_rearms(
+    tipsmith: Tipsmith, state: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("agent.guardian.alive.PATIENCE_S", 0.0)
     state.write_text("{}")
-    code, _, err = tipsmith("guardian")
-    assert code == 3
-    assert err.count("\n") == 1
-    assert "state file cannot be read" in err
+    for command in ("guardian", "stop"):
+        code, _, err = tipsmith(command)
+        assert code == 3
+        assert err.count("\n") == 1
+        assert "see at the instrument that the tip is withdrawn" in err
+    with alone(state):
+        code, _, err = tipsmith("guardian", "--rearm")
+    assert (code, state.read_text()) == (3, "{}")
+    assert "cannot be re-armed: another guardian runs" in err
+    kept = state.with_name("guardian.json.torn")
+    code, out, _ = tipsmith("guardian", "--rearm")
+    assert code == 0
+    assert out.endswith(f"re-armed; the torn file is kept as {kept}\n")
+    assert (state.exists(), kept.read_text()) == (False, "{}")
+    assert tipsmith("guardian")[1].startswith("not running; a run")
+
+
+def test_a_file_is_not_taken_from_a_guardian_that_starts(
+    tipsmith: Tipsmith, state: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("agent.guardian.alive.PATIENCE_S", 0.0)
+    left(state, State.ARMED)
+    with alone(state):
+        code, _, err = tipsmith("guardian", "--rearm")
+    assert (code, state.exists()) == (3, True)
+    assert "cannot be re-armed: another guardian runs" in err
 
 
 @pytest.mark.skipif(own_version() == "unknown", reason="the distribution is not installed")

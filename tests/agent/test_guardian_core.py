@@ -288,7 +288,27 @@ def test_whatever_happens_the_latch_holds_and_only_its_frames_are_sent(
         assert world.guardian.state is State.WITHDRAWN
 
 
-def test_the_table_lets_nothing_out_of_the_latch_but_a_verified_withdrawal():
+def test_what_nobody_knows_how_to_withdraw_is_latched_until_a_human_rearms():
+    world = World()
+    world.guardian.doubt(world.now, "the file is torn")
+    world.settle()
+    assert [(told.state, told.reason) for told in world.told] == [
+        (State.UNKNOWN, "the file is torn")
+    ]
+    assert not world.guardian.arm(world.now, ORDERS, TIMING)
+    assert not world.guardian.trip(world.now, "a stop")
+    assert not world.guardian.disarm(world.now)
+    world.run(5.0, renewing=True)
+    assert (world.guardian.state, world.connections) == (State.UNKNOWN, 0)
+    assert world.guardian.rearm(world.now)
+    world.settle()
+    assert world.guardian.state is State.DISARMED
+    assert not world.guardian.rearm(world.now)
+    assert world.arm().guardian.state is State.ARMED
+
+
+def test_the_table_lets_nothing_out_of_the_latch_but_what_a_human_can_rearm():
     ways_out = {state for state in LATCHED if ALLOWED[state] - LATCHED}
-    assert ways_out == {State.WITHDRAWN}
+    assert ways_out == {State.WITHDRAWN, State.UNKNOWN}
+    assert ALLOWED[State.UNKNOWN] == {State.DISARMED}
     assert all(State.TRIPPING in ALLOWED[state] for state in GUARDING)

@@ -22,6 +22,7 @@ from agent.guardian.statefile import (
     WRITE,
     Report,
     check_private,
+    keep_torn,
     read_report,
     write_report,
 )
@@ -193,6 +194,61 @@ def test_a_report_is_written_for_its_owner_only(tmp_path: Path):
     assert [found.name for found in path.parent.iterdir()] == ["guardian.json"]
 
 
+def test_a_report_is_on_the_disk_before_it_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    done: list[object] = []
+
+    def fsync(handle: int) -> None:
+        status = os.fstat(handle)
+        done.append("folder" if stat.S_ISDIR(status.st_mode) else status.st_size)
+
+    def replace(draft: Path, path: Path) -> None:
+        done.append("replaced")
+        os.rename(draft, path)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    path = tmp_path / "guardian.json"
+    write_report(path, Report(State.ARMED, "why", "2026-01-01", 1, 2, TOKEN, {"orders": {}}))
+    assert done == [path.stat().st_size, "replaced", "folder"]
+
+
+@pytest.mark.parametrize("place", ["open", "fsync"])
+def test_a_folder_that_cannot_be_synced_stops_no_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+):
+    real, refused = getattr(os, place), []
+
+    def picky(what: Path | int, *rest: int) -> int | None:
+        if stat.S_ISDIR(os.stat(what).st_mode if os.path.exists(what) else 0):
+            refused.append(what)
+            raise PermissionError(13, "no folders here")
+        return real(what, *rest)
+
+    monkeypatch.setattr(os, place, picky)
+    path, handles = tmp_path / "guardian.json", len(os.listdir("/dev/fd"))
+    report = Report(State.ARMED, "why", "2026-01-01", 1, 2, TOKEN, None)
+    write_report(path, report)
+    assert refused
+    assert len(os.listdir("/dev/fd")) == handles
+    monkeypatch.undo()
+    assert read_report(path) == report
+
+
+def test_a_torn_file_outlives_its_replacement(tmp_path: Path):
+    path = tmp_path / "guardian.json"
+    for text in ("first", "second"):
+        path.write_text(text)
+        kept = keep_torn(path)
+        write_report(path, Report(State.UNKNOWN, "why", "2026-01-01", 1, 2, TOKEN, None))
+        assert kept.read_text() == text
+        path.unlink()
+    assert kept == tmp_path / "guardian.json.torn"
+    with pytest.raises(FileNotFoundError):
+        keep_torn(path)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="other systems have no such modes")
 @pytest.mark.parametrize(
     ("mode", "readable", "changeable"),
@@ -247,9 +303,25 @@ def test_no_guardian_takes_orders_that_others_can_change(
     assert "the secret" not in told
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"state": "armed"}', '{"state": "x"}'])
+@pytest.mark.parametrize(
+    "text", ["", "\0" * 40, "\xff", "[]", "{}", '{"state": "armed"', '{"state": "x"}']
+)
 def test_what_is_no_report_is_told(tmp_path: Path, text: str):
     path = tmp_path / "guardian.json"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=r"report|value|State"):
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"guardian\.json holds no report.*guardian --rearm"):
         read_report(path)
+
+
+def test_what_cannot_be_read_is_no_report(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"holds no report of a guardian \(.*Error"):
+        read_report(tmp_path)
+
+
+async def test_no_run_starts_over_a_torn_file(tmp_path: Path):
+    path = tmp_path / "guardian.json"
+    path.touch(0o600)
+    with pytest.raises(GuardianLost, match=r"nobody knows what was armed.*guardian --rearm"):
+        async with guarded(Instrument(), GuardianSettings(state=str(path))):
+            pytest.fail("it went on")
+    assert path.read_bytes() == b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import runpy
 import signal
@@ -11,17 +12,18 @@ import struct
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pytest
 
 from agent.guardian import __main__ as program
-from agent.guardian import asking, process
+from agent.guardian import alive, asking, process
 from agent.guardian.desk import Answer, decode_answer, encode_request
 from agent.guardian.process import GuardianProcess
 from agent.guardian.statefile import Report, read_report, write_report
 from agent.guardian.states import State
+from tests.agent.guardian_world import silent
 
 HOST = "127.0.0.1"
 TAIL = bytes(8)
@@ -118,6 +120,10 @@ async def until(condition: Callable[[], bool]) -> None:
     pytest.fail("it did not happen")
 
 
+def held(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
 def told(path: Path) -> State | None:
     report = read_report(path)
     return report and report.state
@@ -126,9 +132,9 @@ def told(path: Path) -> State | None:
 @asynccontextmanager
 async def running(path: Path, *, once: bool = True) -> AsyncGenerator[asyncio.Task[None]]:
     """A guardian with a state file that says it runs."""
-    before = read_report(path)
+    before = held(path)
     task = asyncio.create_task(GuardianProcess(path, once=once).run())
-    await until(lambda: task.done() or read_report(path) != before)
+    await until(lambda: task.done() or held(path) != before)
     try:
         yield task
     finally:
@@ -279,27 +285,19 @@ async def test_one_that_nobody_uses_ends(path: Path, monkeypatch: pytest.MonkeyP
 
 
 async def test_there_is_one_guardian_for_a_file(path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(process, "ask", lambda *_: Answer(True, State.DISARMED, ""))
-    with pytest.raises(ValueError, match="another guardian runs with the state file"):
+    monkeypatch.setattr(alive, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(process, "UNUSED_S", 0.0)
+    # One that has just started has written nothing yet, and nobody can ask it.
+    with alive.alone(path), pytest.raises(ValueError, match="another guardian runs with the state"):
         await GuardianProcess(path, once=True).run()
     assert told(path) is None
-
-
-@pytest.mark.parametrize("line", [b"{}\n", b"no\n", b"", b'{"done": 1, "state": "x"}\n'])
-async def test_whoever_else_has_the_port_by_now_is_no_guardian(path: Path, line: bytes):
-    async def stranger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readline()
-        writer.write(line)
-        writer.close()
-
-    assert await asked(path, "state") is None
-    server = await asyncio.start_server(stranger, HOST, 0)
-    port = server.sockets[0].getsockname()[1]
-    write_report(path, Report(State.ARMED, "", "", 1, port, "0", None))
-    assert await asked(path, "state") is None
-    server.close()
-    await server.wait_closed()
-    assert await asked(path, "state") is None
+    async with running(path, once=False):
+        report = read_report(path)
+        with pytest.raises(ValueError, match="another guardian runs with the state file"):
+            await GuardianProcess(path, once=True).run()
+        assert read_report(path) == report
+    await GuardianProcess(path, once=True).run()
+    assert read_report(path).token != report.token
 
 
 async def test_another_guardian_at_the_port_does_not_count(path: Path):
@@ -311,10 +309,83 @@ async def test_another_guardian_at_the_port_does_not_count(path: Path):
         assert (await asked(path, "state")).reason == "nothing is guarded"
 
 
+async def test_it_withdraws_although_a_silent_program_has_the_port_of_its_predecessor(
+    path: Path, controller: Controller
+):
+    async with silent() as port:
+        write_report(path, Report(State.ARMED, "", "", 1, port, "0", controller.handed))
+        async with running(path):
+            await until(lambda: told(path) is State.WITHDRAWN)
+            assert controller.withdrawn
+            assert read_report(path).port != port
+
+
+def torn(state: str, handed: object) -> str:
+    report = Report(State(state), "", "", 1, 1, "0", None)
+    return json.dumps({**asdict(report), "handed": handed})
+
+
+def left(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o600)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\0\0\0",
+        '{"state": "armed", "reason": "the instr',
+        torn("armed", None),
+        torn("withdrawn", {"orders": []}),
+        torn("blind", {"orders": {}, "timing": TIMING}),
+        torn("tripping", "x"),
+    ],
+)
+async def test_a_torn_file_is_an_alarm_that_a_human_ends(
+    path: Path, controller: Controller, capsys: pytest.CaptureFixture[str], text: str
+):
+    left(path, text)
+    kept = path.with_name("guardian.json.torn")
+    async with running(path) as guardian:
+        report = read_report(path)
+        assert report.state is State.UNKNOWN
+        assert f"kept as {kept}" in report.reason
+        assert kept.read_text() == text
+        agent = await Visitor.at(path)
+        assert not (await agent.ask("arm", **controller.handed)).done
+        assert not (await asked(path, "trip", reason="a stop")).done
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(guardian, 10.0)
+        await agent.leave()
+    assert f": unknown: {report.reason}\n" in capsys.readouterr().err
+    async with running(path) as successor:
+        again = read_report(path)
+        assert (again.state, again.reason) == (State.UNKNOWN, report.reason)
+        assert kept.read_text() == text
+        assert (await asked(path, "rearm")).done
+        await asyncio.wait_for(successor, 10.0)
+    assert told(path) is State.DISARMED
+    assert controller.connections == 0
+
+
+async def test_a_torn_file_that_cannot_be_kept_keeps_none_from_starting(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(_: Path) -> Path:
+        raise PermissionError(1, "no second names here")
+
+    monkeypatch.setattr(process, "keep_torn", refuse)
+    left(path, "")
+    async with running(path):
+        assert told(path) is State.UNKNOWN
+        assert "cannot be kept: [Errno 1] no second names here" in read_report(path).reason
+
+
 def test_the_program_says_in_one_line_why_it_cannot_start(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    path.write_text("[]")
+    path.mkdir(0o700)
     monkeypatch.setattr(sys, "argv", ["guardian", "--state", str(path)])
     monkeypatch.delitem(sys.modules, "agent.guardian.__main__")
     with pytest.raises(SystemExit) as ended:

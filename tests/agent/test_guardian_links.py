@@ -1,19 +1,25 @@
-"""The guardian's sockets one by one, and what it says aloud and writes down."""
+"""The guardian's sockets and its lock one by one, whom one asks, and what it says and writes."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
+import stat
 import sys
+import time
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from agent.guardian.desk import MAX_LINE
+from agent.guardian import alive, asking
+from agent.guardian.desk import MAX_LINE, Answer
 from agent.guardian.link import InstrumentLink, VisitorLink
-from agent.guardian.statefile import Report, read_report
+from agent.guardian.statefile import Report, read_report, write_report
 from agent.guardian.states import State
 from agent.guardian.telling import Teller
+from tests.agent.guardian_world import silent
 
 HOST = "127.0.0.1"
 
@@ -137,3 +143,117 @@ def test_a_terminal_that_is_gone_stops_nothing(tmp_path: Path, monkeypatch: pyte
         teller.tell(Report(State.ARMED, "why", "now", 1, 2, "0", None), aloud=True)
         teller.flush()
     assert read_report(tmp_path / "guardian.json").state is State.ARMED
+
+
+def test_the_lock_says_who_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(alive, "PATIENCE_S", 0.0)
+    path, other = tmp_path / "deep" / "guardian.json", tmp_path / "deep" / "other.json"
+    assert alive.lives(path) is None
+    with alive.alone(path):
+        assert alive.lives(path) is True
+        with pytest.raises(ValueError, match=r"another guardian runs with .*guardian\.json"):
+            alive.alone(path).__enter__()
+        with alive.alone(other):
+            assert alive.lives(other) is True
+    assert alive.lives(path) is False
+    assert [found.name for found in path.parent.glob("guardian*")] == ["guardian.json.alive"]
+    with alive.alone(path):
+        assert alive.lives(path) is True
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such modes")
+def test_others_cannot_take_the_lock(tmp_path: Path):
+    with alive.alone(tmp_path / "guardian.json"):
+        mode = (tmp_path / "guardian.json.alive").stat().st_mode
+    assert stat.S_IMODE(mode) & 0o077 == 0
+
+
+def test_one_that_is_about_to_end_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "guardian.json"
+    before = alive.alone(path)
+    before.__enter__()
+    monkeypatch.setattr(time, "sleep", lambda _: before.__exit__(None, None, None))
+    with alive.alone(path):
+        assert alive.lives(path) is True
+    assert 2.0 < alive.PATIENCE_S < 5.0
+
+
+def as_on_windows(monkeypatch: pytest.MonkeyPatch, holders: list[object]) -> ModuleType:
+    """The module as it is loaded there; whoever locks while there are ``holders`` is refused."""
+
+    def locking(_handle: int, mode: int, size: int) -> None:
+        assert (mode, size) == (2, 1)
+        if holders:
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
+    monkeypatch.setattr(sys, "platform", "win32")
+    spec = importlib.util.spec_from_file_location("alive_elsewhere", alive.__file__)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.undo()
+    return module
+
+
+def test_the_lock_of_the_other_system_is_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path, holders = tmp_path / "guardian.json", []
+    elsewhere = as_on_windows(monkeypatch, holders)
+    elsewhere.PATIENCE_S = 0.0
+    with elsewhere.alone(path):
+        assert elsewhere.lives(path) is False
+    holders.append("another")
+    assert elsewhere.lives(path) is True
+    with pytest.raises(ValueError, match="another guardian runs"):
+        elsewhere.alone(path).__enter__()
+
+
+async def asked(path: Path) -> Answer | None:
+    return await asyncio.to_thread(asking.ask, path, "state")
+
+
+@pytest.mark.parametrize("line", [b"{}\n", b"no\n", b"", b'{"done": 1, "state": "x"}\n'])
+async def test_whoever_else_has_the_port_by_now_is_no_guardian(tmp_path: Path, line: bytes):
+    async def stranger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(line)
+        writer.close()
+
+    path = tmp_path / "guardian.json"
+    assert await asked(path) is None
+    server = await asyncio.start_server(stranger, HOST, 0)
+    port = server.sockets[0].getsockname()[1]
+    write_report(path, Report(State.ARMED, "", "", 1, port, "0", None))
+    assert await asked(path) is None
+    server.close()
+    await server.wait_closed()
+    assert await asked(path) is None
+
+
+async def test_a_silent_program_at_the_port_of_a_dead_guardian_is_no_guardian(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "guardian.json"
+    monkeypatch.setattr(asking, "ASK_TIMEOUT_S", 0.05)
+    async with silent() as port:
+        left = Report(State.ARMED, "", "", 1, port, "0", None)
+        write_report(path, left)
+        assert await asked(path) is None
+        with alive.alone(path):
+            with pytest.raises(TimeoutError):
+                await asked(path)
+            # One that has just started and not yet replaced the report of its predecessor.
+            reports = iter((left, None))
+            monkeypatch.setattr(asking, "read_report", lambda _: next(reports))
+            assert await asked(path) is None
+            assert next(reports, "both are read") == "both are read"
+
+
+def test_a_dead_guardian_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "guardian.json"
+    write_report(path, Report(State.ARMED, "", "", 1, 1, "0", None))
+    with alive.alone(path):
+        pass
+    monkeypatch.setattr(asking, "_exchange", lambda *_: pytest.fail("a stranger was asked"))
+    assert asking.ask(path, "state") is None

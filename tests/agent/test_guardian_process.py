@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import configparser
 import os
 import signal
 import subprocess
@@ -283,8 +284,45 @@ async def test_as_a_service_it_outlives_the_runs_that_it_guards(port: int, state
     assert "disarmed: the agent has ended in order" in said
 
 
-def test_a_damaged_state_file_is_one_sentence(state: Path):
-    state.write_text("[]")
+def test_of_two_that_start_together_one_runs(state: Path):
+    with started_by_hand(state) as one, started_by_hand(state) as other:
+        while one.poll() is None and other.poll() is None:
+            time.sleep(0.02)
+        loser, winner = (one, other) if one.poll() is not None else (other, one)
+        said = loser.communicate()[1]
+        assert (loser.returncode, said.count("\n")) == (3, 1)
+        assert f"cannot start: another guardian runs with the state file {state}" in said
+        assert ask(state, "state").state is State.DISARMED
+        assert read_report(state).pid == winner.pid
+        winner.terminate()
+
+
+def test_a_run_starts_over_a_torn_file_once_a_human_has_rearmed(state: Path):
+    state.touch(0o600)
+    with started_by_hand(state) as service:
+        while not state.read_bytes():
+            time.sleep(0.02)
+        assert ask(state, "state").state is State.UNKNOWN
+        assert ask(state, "rearm").done
+        assert ask(state, "state").state is State.DISARMED
+        service.terminate()
+        said = service.communicate()[1]
+    assert ": unknown: " in said
+    assert "nobody knows what was armed" in said
+
+
+def test_the_service_is_never_given_up():
+    unit = configparser.ConfigParser(interpolation=None)
+    # As it is written: systemd knows no other case of these names.
+    unit.optionxform = str
+    unit.read(ROOT / "docs" / "tipsmith-guardian.service")
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0"
+    assert unit["Service"]["Restart"] == "always"
+    assert 1 < float(unit["Service"]["RestartSec"]) <= 5
+
+
+def test_a_state_file_that_cannot_be_had_is_one_sentence(state: Path):
+    state.mkdir(0o700)
     command = [sys.executable, "-m", "agent.guardian", "--state", str(state)]
     done = subprocess.run(command, capture_output=True, check=False, text=True, cwd=ROOT)
     assert done.returncode == 3
