@@ -66,6 +66,14 @@ class Guard:
             async with self.lease.kept():
                 yield
 
+    def settle(self) -> None:
+        """Say that the tip is left as meant.
+
+        What was kept ends with a withdrawal by the guardian unless this was said after it.
+        """
+        if self.lease is not None:
+            self.lease.settle()
+
     async def trip(self, reason: str) -> None:
         """Let the guardian withdraw, if there is one."""
         if self.lease is not None:
@@ -80,6 +88,8 @@ async def guarded(
     microscope: EnvelopedMicroscope, settings: GuardianSettings
 ) -> AsyncGenerator[Guard]:
     """Guard ``microscope`` for as long as the context lasts, if its driver allows it.
+
+    However the context ends, the guardian withdraws the tip unless that is left as meant.
 
     Raises:
         ConfigError: nobody watches, and the instrument cannot be guarded.

@@ -1,6 +1,7 @@
 """The lease on the guardian: taken, renewed by a task of the control loop itself, given back.
 
 A loop that is blocked renews nothing, which is the point: the guardian then withdraws the tip.
+So it does at the end, unless whoever worked has said that the tip is left as meant.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Lease:
         self._settings = settings
         self._turn = asyncio.Lock()
         self._armed = False
-        self._settled = asyncio.Event()
+        self._in_order = True
+        self._answered = asyncio.Event()
         self._ending = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
         self._worker: asyncio.Task[object] | None = None
@@ -65,6 +67,8 @@ class Lease:
     async def kept(self) -> AsyncGenerator[None]:
         """Work that is broken off, as if cancelled, when the lease is lost.
 
+        From its beginning on, the tip is not in order until ``settle`` says so.
+
         Raises:
             GuardianLost: it was, and why.
         """
@@ -75,6 +79,7 @@ class Lease:
             raise self._lost
         before = worker.cancelling()
         self._worker = worker
+        self._in_order = False
         try:
             yield
         except asyncio.CancelledError:
@@ -85,17 +90,24 @@ class Lease:
         finally:
             self._worker = None
 
+    def settle(self) -> None:
+        """The tip is left as meant, and nothing has to be withdrawn at the end."""
+        self._in_order = True
+
     async def trip(self, reason: str) -> None:
         """Let the guardian withdraw; nothing if it is gone."""
+        self._in_order = False
         with suppress(GuardianLost):
             await self._ask("trip", reason=reason)
 
     async def give_back(self) -> None:
-        """Disarm the guardian, unless it is latched, and let go of it."""
+        """Let go of the guardian: disarm it if the tip is left as meant, else let it withdraw."""
         self._ending.set()
         if self._renewing is not None:
             await asyncio.wait({self._renewing})
-        if self._lost is None:
+        if not self._in_order:
+            await self.trip("the run has ended and did not leave the tip in order")
+        elif self._lost is None:
             with suppress(GuardianLost):
                 await self._ask("disarm")
         self._writer.close()
@@ -110,7 +122,7 @@ class Lease:
         patience_s = 2 * self._settings.blind_after_s
         try:
             async with asyncio.timeout(patience_s):
-                await self._settled.wait()
+                await self._answered.wait()
         except TimeoutError:
             raise GuardianLost(
                 f"the guardian could not read the instrument at {emergency.host}:{emergency.port} "
@@ -129,7 +141,7 @@ class Lease:
                         await self._ending.wait()
         except GuardianLost as lost:
             self._lost = lost
-            self._settled.set()
+            self._answered.set()
             if self._worker is not None:
                 self._worker.cancel()
 
@@ -137,7 +149,7 @@ class Lease:
         self._reason = answer.reason
         if answer.state is State.ARMED:
             self._armed = True
-            self._settled.set()
+            self._answered.set()
         elif answer.state is not State.BLIND or self._armed:
             raise GuardianLost(f"the guardian is {answer.state}: {answer.reason}")
 

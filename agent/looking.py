@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
+from agent.aside import aside
 from agent.config import LookSettings
 from agent.run import Run
-from drivers.errors import InstrumentError
+from drivers.errors import Alarm, InstrumentError
 from drivers.scan import Scan, ScanLine, ScanSettings
 from policies import observe
 from policies.episode import Look
 from policies.history import Looked
 from policies.judging import Judge
 from policies.scorer.lines import Setting
+
+#: Wall time (s) to judge a scan, which takes a fraction of a second where this computer is well.
+JUDGING_TIMEOUT_S = 60.0
 
 
 async def look(run: Run, scorer: Judge, settings: LookSettings, step: Look) -> Looked:
@@ -32,7 +37,7 @@ async def look(run: Run, scorer: Judge, settings: LookSettings, step: Look) -> L
     Raises:
         InstrumentError: the instrument failed, sent no line at all, or lines that show nothing.
         SettingsChanged: somebody else has changed what the agent had set.
-        Alarm: a watch was set off.
+        Alarm: a watch was set off, or the judgement did not come in ``JUDGING_TIMEOUT_S``.
         Refused: the scan lies outside the envelope.
     """
     scan_settings = settings.scan(step.frame)
@@ -40,13 +45,26 @@ async def look(run: Run, scorer: Judge, settings: LookSettings, step: Look) -> L
     if not arrived:
         raise InstrumentError("the scan ended without a single line; is it stopped elsewhere?")
     scan = Scan.from_lines(scan_settings, arrived, run.microscope.name)
-    seen = await asyncio.to_thread(observe.look, scan, scorer, run.now_s, of_imprint=step.imprint)
+    finished_s = run.now_s
+    seen = await _in_time(lambda: observe.look(scan, scorer, finished_s, of_imprint=step.imprint))
     if seen.report.not_assessable:
         raise InstrumentError(
             f"the scan shows no surface: {seen.report.not_assessable}; "
             "are the feedback and the tip in order?"
         )
     return seen
+
+
+async def _in_time(judge: Callable[[], Looked]) -> Looked:
+    # The event loop turns meanwhile and renews the lease: no guardian would notice.
+    try:
+        async with asyncio.timeout(JUDGING_TIMEOUT_S):
+            return await aside(judge)
+    except TimeoutError:
+        raise Alarm(
+            f"the scan was not judged within {JUDGING_TIMEOUT_S:g} s; "
+            "see what keeps this computer busy"
+        ) from None
 
 
 async def _scan(

@@ -19,14 +19,17 @@ from agent.result import GOOD_EXIT, NOT_GOOD_EXIT, Ending, Listener, RepairResul
 from agent.run import Run
 from agent.supervision import Supervision
 from drivers.envelope import EnvelopedMicroscope
-from drivers.errors import FileError, InstrumentError, SettingsChanged, TipsmithError, UserError
+from drivers.errors import FileError, SettingsChanged, TipsmithError, UserError
 from policies.episode import Act, Declare, Look, next_step
 from policies.history import Acted, Event, Looked
 from policies.judging import Judge
 from policies.proposal import Policy
 
-#: Wall time after which a withdrawal that does not end is given up.
+#: Wall time after which a withdrawal that does not end is given up (s).
 WITHDRAW_TIMEOUT_S = 30.0
+#: Wall time after which the guardian withdraws, too (s): six times what a withdrawal from contact
+#: takes on the simulated controller, over TCP, until it is verified.
+OVERDUE_S = 3.0
 
 
 async def repair(
@@ -107,6 +110,7 @@ class _Repair:
         try:
             async with self._guard.kept():
                 declared = await self._until_declared()
+            self._guard.settle()
             return self._end(
                 declared.outcome,
                 declared.reason,
@@ -168,29 +172,40 @@ class _Repair:
         reason += "; the tip is left as it is"
         with suppress(FileError):
             self._run.journal.note(Kind.PAUSED, self._run.now_s, {"reason": reason})
+        self._guard.settle()
         return self._end("paused", reason, confirmed_on=0, exit_code=NOT_GOOD_EXIT)
 
     async def _stop(self, reason: str, exit_code: int) -> RepairResult:
-        try:
-            self._run.enter(Phase.WITHDRAWING)
-        finally:
-            # Not even a listener that fails may keep the tip in contact.
-            withdrawn = await self._withdraw()
-        error = {"reason": reason, "withdrawn": withdrawn}
+        self._run.enter(Phase.WITHDRAWING)
+        failure = await self._withdraw()
+        if failure is None:
+            self._guard.settle()
+        error = {"reason": reason, "withdrawn": failure is None}
         with suppress(FileError):
             self._run.journal.note(Kind.ERROR, self._run.now_s, error)
-        if not withdrawn:
-            await self._guard.trip("the agent could not withdraw the tip")
-            reason += "; THE TIP COULD NOT BE WITHDRAWN, look after it now"
+        if failure is not None:
+            reason += f"; THE TIP COULD NOT BE WITHDRAWN ({failure}), look after it now"
         return self._end("stopped", reason, confirmed_on=0, exit_code=exit_code)
 
-    async def _withdraw(self) -> bool:
+    async def _withdraw(self) -> str | None:
+        """Withdraw, with the guardian's help where it is needed; why it failed, or None."""
+        withdrawing = asyncio.create_task(self._withdraw_alone())
+        await asyncio.wait({withdrawing}, timeout=OVERDUE_S)
+        if not withdrawing.done():
+            # Both may go on: what the guardian sends does no harm beside the driver's.
+            await self._guard.trip(f"the agent did not withdraw the tip within {OVERDUE_S:g} s")
+        elif withdrawing.result() is not None:
+            await self._guard.trip("the agent could not withdraw the tip")
+        return await withdrawing
+
+    async def _withdraw_alone(self) -> str | None:
         try:
             async with asyncio.timeout(WITHDRAW_TIMEOUT_S):
                 await self._run.instrument(self._run.microscope.withdraw())
-        except (InstrumentError, TimeoutError):
-            return False
-        return True
+        # Whatever a driver raises, the tip may still be in contact.
+        except Exception as error:
+            return str(error) or type(error).__name__
+        return None
 
     def _end(
         self, outcome: Ending, reason: str, *, confirmed_on: int, exit_code: int

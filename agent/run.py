@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
 from typing import TypeVar
@@ -15,6 +16,7 @@ from agent.result import Listener, Progress
 from agent.supervision import Supervision
 from agent.watching import Computer, Watchdog
 from drivers.envelope import EnvelopedMicroscope
+from drivers.errors import FileError
 
 Reply = TypeVar("Reply")
 
@@ -44,6 +46,7 @@ class Run:
         self.progress = Progress(Phase.STARTING)
         self._phases = Phases()
         self._listener = listener
+        self._listener_failed = False
         self._began_s = microscope.clock.now()
         self._began_wall_s = perf_counter()
         self._waited_s = 0.0
@@ -97,7 +100,23 @@ class Run:
     def tell(self, progress: Progress) -> None:
         """Let the listener see ``progress``, with the time filled in."""
         self.progress = replace(progress, instrument_s=self.instrument_s)
-        self._listener(self.progress)
+        try:
+            self._listener(self.progress)
+        # A terminal that is gone, or whatever else it is: the tip cannot wait for it.
+        except Exception as error:
+            self._note_failed_listener(error)
+
+    def _note_failed_listener(self, error: Exception) -> None:
+        # The last entry of a journal tells how the run has ended: nothing may follow it.
+        if self._listener_failed or self.ended:
+            return
+        self._listener_failed = True
+        complaint = f"progress could not be shown ({type(error).__name__}: {error})"
+        # Told or not, the run goes on.
+        with suppress(FileError):
+            self.journal.note(
+                Kind.NOTICED, self.now_s, {"watch": "display", "complaint": complaint}
+            )
 
     def _notice(self, watch: str, complaint: str) -> None:
         self.journal.note(Kind.NOTICED, self.now_s, {"watch": watch, "complaint": complaint})

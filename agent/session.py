@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import platform
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 from agent.config import Config
-from agent.guarding import Guard, guarded
+from agent.guarding import NO_GUARD, Guard, guarded
 from agent.installation import own_version
 from agent.journal import Journal
 from agent.journal.room import check_room
@@ -22,13 +23,14 @@ from agent.result import Listener, Progress, RepairResult
 from agent.supervision import Asker, Supervision
 from agent.warming import prepared
 from drivers.envelope import EnvelopedMicroscope, Limits
-from drivers.errors import ConfigError, InstrumentError
+from drivers.errors import ConfigError, InstrumentError, SettingsChanged
 from drivers.microscope import Capability
 from drivers.registry import open_microscope
 from policies.judging import Judge
 from policies.threads import single_thread
 
-CLOSE_TIMEOUT_S = 10.0
+#: Wall time to let go of the instrument (s): longer than a driver takes that gives up by itself.
+CLOSE_TIMEOUT_S = 35.0
 LIBRARIES = ("numpy", "scipy", "torch")
 #: What a repair cannot do without.
 NEEDED = frozenset({Capability.SCAN, Capability.PULSE, Capability.INDENT})
@@ -68,17 +70,20 @@ async def run_repair(
         seed=seed,
     )
     latest = _Latest(on_progress)
-    try:
-        _check_capabilities(microscope)
-        if found is not None and found.in_contact:
-            # Before anything that takes time or can fail; the run withdraws again and says so.
-            await microscope.withdraw()
-        # The instrument's computer has other things to do as well.
-        with single_thread():
-            # Whatever is slow the first time comes before anybody waits for a sign of life.
-            policy = await prepared(microscope, scorer, config)
-            async with guarded(microscope, config.guardian) as guard:
-                latest.see(Progress(Phase.STARTING, note=guard.header))
+    # Left last of all: while settings are put back, the tip may still be in contact.
+    async with AsyncExitStack() as guarding:
+        guard = NO_GUARD
+        try:
+            _check_capabilities(microscope)
+            if found is not None and found.in_contact:
+                # Before anything that takes time or can fail; the run withdraws again and says so.
+                await microscope.withdraw()
+            # The instrument's computer has other things to do as well.
+            with single_thread():
+                # Whatever is slow the first time comes before anybody waits for a sign of life.
+                policy = await prepared(microscope, scorer, config)
+                guard = await guarding.enter_async_context(guarded(microscope, config.guardian))
+                latest.tell(Progress(Phase.STARTING, note=guard.header))
                 with _journal(microscope, config, seed, scorer, guard) as journal:
                     result = await repair(
                         microscope,
@@ -92,8 +97,8 @@ async def run_repair(
                         config.watchdogs,
                         supervision,
                     )
-    finally:
-        warning = await finish(_close(microscope, latest))
+        finally:
+            warning = await finish(_close(microscope, latest, guard))
     return replace(result, warning=warning)
 
 
@@ -124,11 +129,22 @@ class _Latest:
         self._progress = progress
         self._listener(progress)
 
+    def tell(self, progress: Progress) -> None:
+        """Take in ``progress`` whether or not the listener can."""
+        with suppress(Exception):
+            self.see(progress)
+
     def warn(self, warning: str) -> None:
         """Add ``warning`` to the result, if there is one, and pass it on again."""
         if self._progress is not None and self._progress.result is not None:
             result = replace(self._progress.result, warning=warning)
-            self.see(replace(self._progress, result=result))
+            self.tell(replace(self._progress, result=result))
+
+    @property
+    def paused(self) -> bool:
+        """Whether the tip was left to somebody who is at work on the instrument."""
+        result = None if self._progress is None else self._progress.result
+        return result is not None and result.outcome == "paused"
 
 
 def _check_capabilities(microscope: EnvelopedMicroscope) -> None:
@@ -140,17 +156,26 @@ def _check_capabilities(microscope: EnvelopedMicroscope) -> None:
         )
 
 
-async def _close(microscope: EnvelopedMicroscope, latest: _Latest) -> str | None:
+async def _close(microscope: EnvelopedMicroscope, latest: _Latest, guard: Guard) -> str | None:
     """Let go of the instrument; what was left undone there, or None."""
+    theirs = latest.paused
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await microscope.close()
-    except InstrumentError as error:
+    except SettingsChanged as error:
+        # Somebody is at work there: the guardian would withdraw the tip under their hands.
+        theirs = True
         warning = f"the instrument was not left in order: {error}"
     except TimeoutError:
         warning = f"the instrument did not let go within {CLOSE_TIMEOUT_S:g} s; check its settings"
+    # Whatever a driver raises: bias and feedback may have been left in between.
+    except Exception as error:
+        warning = f"the instrument was not left in order: {str(error) or type(error).__name__}"
     else:
         return None
+    if guard.lease is not None and not theirs:
+        await guard.trip("the agent could not let go of the instrument")
+        warning += "; the guardian was told to withdraw the tip"
     # Told at once: a caller that is being cancelled gets no result but by its listener.
     latest.warn(warning)
     return warning

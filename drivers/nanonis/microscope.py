@@ -148,9 +148,11 @@ class NanonisMicroscope:
         were first changed.
 
         Raises:
+            SettingsChanged: somebody else is at work, so something was left as they have it.
             InstrumentError: something could not be put back; the connections are closed anyway.
         """
-        failures = []
+        failures: list[str] = []
+        problem: type[InstrumentError] = InstrumentError
         steps = (
             partial(restore_safe_tip, self._rig),
             self._expect_nobody_scans,
@@ -164,6 +166,7 @@ class NanonisMicroscope:
                         await step()
                     except SettingsChanged as error:
                         failures.append(str(error))
+                        problem = SettingsChanged
                         break
                     except InstrumentError as error:
                         failures.append(str(error))
@@ -174,7 +177,7 @@ class NanonisMicroscope:
         finally:
             await self._rig.session.close()
         if failures:
-            raise InstrumentError("; and ".join(failures))
+            raise problem("; and ".join(failures))
 
     async def _expect_nobody_scans(self) -> None:
         # Scans of ours are over by now: to change anything under another's would spoil it.

@@ -193,17 +193,42 @@ async def test_a_fault_of_ours_withdraws_and_keeps_its_traceback(start: Start):
     assert microscope.calls == ["scan", "withdraw"]
 
 
-async def test_a_listener_that_fails_does_not_keep_the_tip_in_contact(settings, journal: Journal):
-    microscope = ScriptedMicroscope([0.1])
+@pytest.mark.parametrize("script", [{}, {"fail_scan": (0, ConnectionLost("the link broke"))}])
+async def test_a_listener_that_fails_is_noted_once_and_changes_nothing(
+    start: Start, settings: RepairSettings, tmp_path, script: dict[str, object]
+):
+    usual, unseen = ScriptedMicroscope([0.1], **script), ScriptedMicroscope([0.1], **script)
 
     def broken(progress: Progress) -> None:
-        raise BrokenPipeError
+        raise BrokenPipeError("the terminal is gone")
 
-    with pytest.raises(BrokenPipeError):
-        await repair(
-            microscope.enveloped(), ScriptedScorer(), Always(DIP), settings, journal, broken
+    expected = await start(usual)
+    with Journal.create(tmp_path, {}, "unseen") as journal:
+        result = await repair(
+            unseen.enveloped(), ScriptedScorer(), Always(DIP), settings, journal, broken
         )
-    assert microscope.calls == ["withdraw"]
+        noticed = [one.payload for one in journal.records() if one.kind is Kind.NOTICED]
+    assert (result.outcome, result.reason) == (expected.outcome, expected.reason)
+    assert unseen.calls == usual.calls
+    assert noticed == [
+        {
+            "watch": "display",
+            "complaint": "progress could not be shown (BrokenPipeError: the terminal is gone)",
+        }
+    ]
+
+
+async def test_a_listener_that_fails_at_the_end_does_not_hide_it(settings, journal: Journal):
+    def broken(progress: Progress) -> None:
+        if progress.result is not None:
+            raise BrokenPipeError
+
+    microscope = ScriptedMicroscope([0.9])
+    result = await repair(
+        microscope.enveloped(), ScriptedScorer(), Always(DIP), settings, journal, broken
+    )
+    assert result.outcome == "good"
+    assert journal.records()[-1].kind is Kind.DECLARED
 
 
 async def test_a_full_disk_stops_before_the_next_action(start: Start, journal: Journal):
