@@ -131,6 +131,10 @@ def bench(
     episodes: Annotated[
         int | None, typer.Option(min=1, help="Episodes, for those that count in them.")
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PART", help="Only this part, for those that have some; repeatable."),
+    ] = None,
 ) -> None:
     """Run a benchmark and hold its figures against their targets."""
     from rich.console import Console
@@ -156,6 +160,7 @@ def bench(
             progress=progress,
             minutes=minutes,
             episodes=episodes,
+            only=only or (),
         )
         report = run(options)
     if as_json:

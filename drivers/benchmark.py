@@ -154,6 +154,7 @@ class BenchOptions:
         cache: folder where those that take long keep what is finished; the user's own if None.
         progress: told the share that is done, 0..1, and what comes next.
         minutes: how long those that wait for trouble shall wait, or None for their own choice.
+        only: parts to run, for those that come in parts; all if empty.
     """
 
     quick: bool = False
@@ -163,6 +164,7 @@ class BenchOptions:
     cache: Path | None = None
     progress: Callable[[float, str], None] = _ignore
     minutes: float | None = None
+    only: Sequence[str] = ()
 
 
 Bench = Callable[[BenchOptions], Report]

@@ -12,7 +12,7 @@ from agent.benches.safety import bench, trips
 from agent.benches.safety.faults import WITHDRAW_TIMEOUT_S, Fault
 from agent.benches.safety.wire import Attack
 from drivers.benchmark import BenchOptions, Row
-from drivers.errors import GuardianLost
+from drivers.errors import GuardianLost, UserError
 
 
 def test_a_short_night_without_a_false_trip(monkeypatch: pytest.MonkeyPatch):
@@ -90,8 +90,19 @@ def test_how_long_it_watches(monkeypatch: pytest.MonkeyPatch, quick: bool, minut
 
 def test_a_new_measurement_is_one_function(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(bench, "served", nobody)
-    monkeypatch.setattr(bench, "MEASUREMENTS", [lambda setting: [Row(f"{setting.port}", 2.0)]])
-    assert [row.name for row in bench.run(BenchOptions()).rows] == ["1"]
+    parts = {name: lambda setting, name=name: [Row(name, setting.port)] for name in "abc"}
+    monkeypatch.setattr(bench, "PARTS", parts)
+    assert [(row.name, row.value) for row in bench.run(BenchOptions()).rows] == [
+        ("a", 1),
+        ("b", 1),
+        ("c", 1),
+    ]
+    assert [row.name for row in bench.run(BenchOptions(only=["c", "a"])).rows] == ["a", "c"]
+
+
+def test_no_part_is_run_where_one_is_unknown():
+    with pytest.raises(UserError, match=r"no part 'tea'; the parts are withdrawals, kills, "):
+        bench.run(BenchOptions(only=["lag", "tea"]))
 
 
 def test_hogs_end():

@@ -1,6 +1,6 @@
 """Whether what protects the tip comes in time, and only when it is needed.
 
-A new measurement is a function ``(Setting) -> rows`` in ``MEASUREMENTS``.
+A new measurement is a function ``(Setting) -> rows`` in ``PARTS``.
 """
 
 from __future__ import annotations
@@ -74,18 +74,21 @@ def run(options: BenchOptions) -> Report:
     """Hurt the agent, busy machine and all: is the tip withdrawn in time, and only then?
 
     Raises:
-        UserError: this system cannot stop a process.
+        UserError: this system cannot stop a process, or ``options.only`` names no part.
         ConnectionFailed: the simulated controller does not start.
     """
     if sys.platform == "win32":
         raise UserError("this benchmark stops processes, which Windows cannot; run it elsewhere")
+    if unknown := [name for name in options.only if name not in PARTS]:
+        raise UserError(f"no part {unknown[0]!r}; the parts are {', '.join(PARTS)}")
+    wanted = [name for name in PARTS if name in (options.only or PARTS)]
     rows: list[Row] = []
     with served("--seed", "1") as port, tempfile.TemporaryDirectory() as folder:
-        for done, measure in enumerate(MEASUREMENTS):
-            here = Path(folder) / str(done)
+        for done, name in enumerate(wanted):
+            here = Path(folder) / name
             here.mkdir()
-            progress = partial(options.progress, done / len(MEASUREMENTS))
-            rows += measure(Setting(options, port, here, progress))
+            progress = partial(options.progress, done / len(wanted))
+            rows += PARTS[name](Setting(options, port, here, progress))
     return Report("safety", rows)
 
 
@@ -178,17 +181,17 @@ def loop_lag(setting: Setting) -> list[Row]:
     return lag.rows(QUICK_LAG_S if setting.options.quick else LAG_S, setting.folder)
 
 
-MEASUREMENTS: tuple[Measurement, ...] = (
-    withdrawals,
-    repairs_killed,
-    stops,
-    full_disks,
-    hostile_actions,
-    false_trips_in_virtual_nights,
-    false_trips_in_real_minutes,
-    nights_of_repairs,
-    loop_lag,
-)
+PARTS: dict[str, Measurement] = {
+    "withdrawals": withdrawals,
+    "kills": repairs_killed,
+    "stops": stops,
+    "disks": full_disks,
+    "hostile": hostile_actions,
+    "virtual-nights": false_trips_in_virtual_nights,
+    "real-minutes": false_trips_in_real_minutes,
+    "nights": nights_of_repairs,
+    "lag": loop_lag,
+}
 
 
 @contextlib.contextmanager
