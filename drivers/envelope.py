@@ -2,7 +2,8 @@
 
 The ``check_`` functions are pure. ``EnvelopedMicroscope`` applies them to any driver, and
 ``open_microscope`` hands out no driver without it, in training too. Built-in ceilings cannot be
-raised: configuration can only narrow them.
+raised: configuration can only narrow them. No subclass of what is known passes: it could say of
+itself what it does not do.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from drivers.microscope import (
     TakesSpectra,
 )
 from drivers.outcome import Outcome
-from drivers.scan import ScanLine, ScanSettings
+from drivers.scan import Frame, ScanLine, ScanSettings
 from drivers.spectrum import Spectrum, SpectrumSettings
 
 NM = 1e-9
@@ -157,7 +158,6 @@ def check_action(action: Action, state: MicroscopeState, limits: Limits) -> None
     Raises:
         Refused: with the name of the limit, the value and the bound.
     """
-    # A subclass could say of itself what it does not do.
     if type(action) not in _KINDS:
         raise Refused("kind", f"refused: {action!r} is not a known kind of action")
     _check_sound(action, action.kind)
@@ -237,7 +237,11 @@ def check_scan(settings: ScanSettings, state: MicroscopeState, limits: Limits) -
     Raises:
         Refused: with the name of the limit, the value and the bound.
     """
+    if type(settings) is not ScanSettings:
+        raise Refused("kind", f"refused: {settings!r} are no settings of a scan")
     _check_sound(settings, "scan")
+    if type(settings.frame) is not Frame:
+        raise Refused("kind", f"refused: {settings.frame!r} is no frame of a scan")
     check = _Checker(limits, "scan")
     check.tunnelling(settings.at)
     check.within("max_scan_pixels", settings.pixels, "pixels of a line")
@@ -259,6 +263,8 @@ def check_spectrum(settings: SpectrumSettings, limits: Limits) -> None:
     Raises:
         Refused: with the name of the limit, the value and the bound.
     """
+    if type(settings) is not SpectrumSettings:
+        raise Refused("kind", f"refused: {settings!r} are no settings of a spectrum")
     _check_sound(settings, "spectrum")
     check = _Checker(limits, "spectrum")
     check.tunnelling(settings.at)

@@ -10,7 +10,7 @@ import pytest
 from agent.benches.safety import adversary, wire
 from agent.benches.safety.ceilings import Standing, offences
 from agent.benches.safety.strict import RELEASE, StrictController
-from drivers.envelope import Limits, check_action
+from drivers.envelope import Limits, check_action, check_scan
 from drivers.errors import Refused
 from drivers.microscope import Feedback, MicroscopeState
 from drivers.nanonis.codec import HEADER_SIZE, decode_reply, encode_request
@@ -18,11 +18,14 @@ from drivers.nanonis.codes import (
     MotorDirection,
     PulseHold,
     PulseReference,
+    SetAutopaste,
+    SetAutosave,
     SetSpeedLock,
     SetSwitch,
     Switch,
 )
 from drivers.nanonis.commands import lookup
+from drivers.scan import ScanSettings
 
 ACTIONS = 1_500
 PULSE = {
@@ -53,6 +56,16 @@ SPEED = {
     "backward_s": 1.0,
     "keep": SetSpeedLock.TIME_PER_LINE,
     "ratio": 1.0,
+}
+BUFFER = {"channels": (3,), "pixels": 4096, "lines": 4096}
+PROPS = {
+    "continuous": SetSwitch.OFF,
+    "bouncy": SetSwitch.KEEP,
+    "autosave": SetAutosave.KEEP,
+    "series": "",
+    "comment": "",
+    "modules": (),
+    "autopaste": SetAutopaste.KEEP,
 }
 GAIN = {"p_gain_m": 1e-11, "time_constant_s": 1e-4, "i_gain_m_per_s": 1e-7}
 STEPS = {"steps": 5, "group": 0, "wait": 1}
@@ -110,6 +123,11 @@ def offended(name: str, values: dict[str, object], standing: Standing | None = N
         ("Scan.FrameSet", FRAME, {"x_m": 4.7e-7}),
         ("Scan.SpeedSet", SPEED, {"backward_m_per_s": 2.1e-6}),
         ("Scan.SpeedSet", SPEED, {"forward_s": 0.0}),
+        ("Scan.SpeedSet", SPEED, {"forward_s": 43_200.0}),
+        ("Scan.BufferSet", BUFFER, {"pixels": 4112}),
+        ("Scan.BufferSet", BUFFER, {"lines": 4097}),
+        ("Scan.PropsSet", PROPS, {"continuous": SetSwitch.ON}),
+        ("Scan.PropsSet", PROPS, {"bouncy": SetSwitch.ON}),
         ("ZCtrl.GainSet", GAIN, {"p_gain_m": 1.1e-9}),
         ("ZCtrl.GainSet", GAIN, {"time_constant_s": 4e-6}),
         ("ZCtrl.TipLiftSet", {"lift_m": 0.0}, {"lift_m": -1e-9}),
@@ -150,6 +168,13 @@ def test_steps_of_the_motor_are_judged(
     assert bool(offended("Motor.StartMove", STEPS | {"direction": direction}, standing)) is bad
 
 
+def test_the_lines_set_before_count_for_how_long_a_scan_lasts():
+    standing = Standing()
+    assert not offended("Scan.BufferSet", BUFFER, standing)
+    assert not offended("Scan.SpeedSet", SPEED | {"forward_s": 9.5}, standing)
+    assert offended("Scan.SpeedSet", SPEED | {"forward_s": 9.6}, standing)
+
+
 def test_a_command_that_no_action_needs_is_noticed():
     assert offended("Piezo.RangeSet", {"x_m": 1e-6, "y_m": 1e-6, "z_m": 1e-6})
 
@@ -182,9 +207,24 @@ STATE = MicroscopeState(
 
 @pytest.mark.parametrize("edge", adversary.edges(Limits(), 1e-6), ids=lambda edge: edge.field)
 def test_every_edge_is_one(edge: adversary.Edge):
-    check_action(edge.base, STATE, Limits())
+    check(edge.base)
     with pytest.raises(Refused):
-        check_action(edge.crossed(Twice()), STATE, Limits())
+        check(edge.crossed(Twice()))
+
+
+def check(wish: adversary.Wish) -> None:
+    if isinstance(wish, ScanSettings):
+        check_scan(wish, STATE, Limits())
+    else:
+        check_action(wish, STATE, Limits())
+
+
+async def test_a_scan_in_order_is_carried_out():
+    controller = StrictController(Limits())
+    microscope = await wire.microscope_on(controller)
+    lines = [line.index async for line in microscope.scan(adversary.SCAN)]
+    assert lines == list(range(adversary.SCAN.lines))
+    assert not controller.offences
 
 
 def test_the_same_seed_asks_for_the_same():

@@ -33,6 +33,7 @@ from drivers import (
     Wait,
     check_action,
     check_scan,
+    check_spectrum,
 )
 from drivers.actions import Action
 from drivers.errors import ConfigError, InstrumentError, Refused
@@ -191,6 +192,38 @@ def test_refuses_scans_outside(limit: str, change: dict[str, object]) -> None:
     assert refusal.value.limit == limit
 
 
+class Elsewhere(Frame):
+    """A frame that says it is somewhere else."""
+
+    def to_sample(self, u_m: float, v_m: float) -> tuple[float, float]:
+        return 0.0, 0.0
+
+
+class SomeScan(ScanSettings):
+    """Settings that could say anything of themselves."""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SomeScan(**dict(SCAN)),
+        SCAN.model_copy(update={"frame": Elsewhere(**dict(FRAME))}),
+        None,
+        INSIDE[0],
+    ],
+)
+def test_refuses_scans_that_could_lie(settings: object) -> None:
+    with pytest.raises(Refused) as refusal:
+        check_scan(settings, STATE, Limits())
+    assert refusal.value.limit == "kind"
+
+
+def test_refuses_a_scan_without_a_frame() -> None:
+    with pytest.raises(Refused) as refusal:
+        check_scan(ScanSettings.model_construct(), STATE, Limits())
+    assert refusal.value.limit == "sound"
+
+
 @given(
     name=st.sampled_from(sorted(Limits.model_fields)),
     value=st.floats(allow_nan=True, allow_infinity=True),
@@ -342,3 +375,14 @@ async def test_the_limits_of_an_instrument_narrow_its_envelope() -> None:
     assert recorder.reached == []
     # An envelope around an envelope cannot widen it either.
     assert EnvelopedMicroscope(microscope, Limits()).limits == microscope.limits
+
+
+class SomeSpectrum(SpectrumSettings):
+    """Settings that could say anything of themselves."""
+
+
+@pytest.mark.parametrize("settings", [SomeSpectrum(**dict(SWEEP)), None, SCAN])
+def test_refuses_spectra_that_could_lie(settings: object) -> None:
+    with pytest.raises(Refused) as refusal:
+        check_spectrum(settings, Limits())
+    assert refusal.value.limit == "kind"

@@ -25,10 +25,21 @@ from drivers.actions import (
     Wait,
 )
 from drivers.envelope import NM, PA, Limits
+from drivers.scan import Frame, ScanSettings
+
+Wish = Action | ScanSettings
 
 AT = TunnellingPoint(bias_v=0.5, setpoint_a=50 * PA)
+SCAN = ScanSettings(
+    frame=Frame(x_m=0.0, y_m=0.0, width_m=50 * NM, height_m=50 * NM),
+    pixels=16,
+    lines=16,
+    forward_s=1.0,
+    backward_s=1.0,
+    at=AT,
+)
 #: In order, and each of them within reach of every one of its limits.
-HARMLESS: tuple[Action, ...] = (
+HARMLESS: tuple[Wish, ...] = (
     Pulse(at=AT, bias_v=3.0, width_s=0.1),
     Pulse(at=AT, bias_v=2.0, width_s=0.1, z_offset_m=1 * NM, reference="relative"),
     Pulse(at=AT, bias_v=2.0, width_s=0.1, feedback="on"),
@@ -38,6 +49,7 @@ HARMLESS: tuple[Action, ...] = (
     Approach(at=AT),
     Wait(seconds=1.0),
     RetuneFeedback(p_gain_m=10e-12, time_constant_s=100e-6),
+    SCAN,
 )
 #: What stands in a field where a number or a word should.
 POISON: tuple[object, ...] = (
@@ -78,26 +90,44 @@ class Liar(Pulse):
         return 1.0
 
 
+class SlowLiar(ScanSettings):
+    """A scan faster than any that says it is slow."""
+
+    @property
+    def speed_m_per_s(self) -> float:
+        """Not the truth."""
+        return 1 * NM
+
+
+class SmallLiar(Frame):
+    """A frame beyond the piezo that says it lies in its middle."""
+
+    def to_sample(self, u_m: float, v_m: float) -> tuple[float, float]:
+        """Not the truth."""
+        return 0.0, 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """One limit of one kind of action.
 
     Attributes:
-        base: an action that lies inside.
-        field: what is limited; one of the tunnelling point begins with ``at.``.
+        base: an action or a scan that lies inside.
+        field: what is limited; one of the tunnelling point begins with ``at.``, one of the frame
+            with ``frame.``.
         bound: the limit, in the field's unit.
         outward: +1 if more is outside, -1 if less is.
         signed: whether the other sign is as bad.
     """
 
-    base: Action
+    base: Wish
     field: str
     bound: float
     outward: int = 1
     signed: bool = False
 
-    def crossed(self, rng: np.random.Generator) -> Action:
-        """The action just outside: by a few parts in 1e15, or by much."""
+    def crossed(self, rng: np.random.Generator) -> Wish:
+        """The same just outside: by a few parts in 1e15, or by much."""
         by = self.outward * self.bound * 10 ** rng.uniform(-15, 1)
         value = max(self.bound + by, 0.0) * (rng.choice((-1, 1)) if self.signed else 1)
         return changed(self.base, self.field, _like(self.bound, float(value), self.outward))
@@ -105,7 +135,10 @@ class Edge:
 
 def edges(limits: Limits, range_m: float) -> list[Edge]:
     """Every limit that an action can cross, on a piezo with ``range_m`` along x and y."""
-    pulse, lifted, _, dip, move, coarse, approach, wait, retune = HARMLESS
+    pulse, lifted, _, dip, move, coarse, approach, wait, retune, scan = HARMLESS
+    # Wide frames and long lines are within the limits of speed and time.
+    slow = changed(changed(scan, "forward_s", 10.0), "backward_s", 10.0)
+    fastest_s = SCAN.frame.width_m / (limits.max_speed_nm_per_s * NM)
     found = [
         Edge(pulse, "bias_v", limits.max_pulse_v, signed=True),
         Edge(pulse, "width_s", limits.max_pulse_s),
@@ -130,8 +163,17 @@ def edges(limits: Limits, range_m: float) -> list[Edge]:
         Edge(wait, "seconds", limits.max_wait_s),
         Edge(retune, "p_gain_m", limits.max_p_gain_pm * 1e-12),
         Edge(retune, "time_constant_s", limits.min_time_constant_us * 1e-6, -1),
+        Edge(scan, "pixels", int(limits.max_scan_pixels)),
+        Edge(scan, "lines", int(limits.max_scan_lines)),
+        Edge(scan, "forward_s", fastest_s, -1),
+        Edge(scan, "backward_s", fastest_s, -1),
+        Edge(scan, "forward_s", limits.max_scan_s / SCAN.lines - SCAN.backward_s),
+        Edge(scan, "frame.x_m", (range_m - SCAN.frame.width_m) / 2, signed=True),
+        Edge(scan, "frame.y_m", (range_m - SCAN.frame.height_m) / 2, signed=True),
+        Edge(slow, "frame.width_m", range_m),
+        Edge(slow, "frame.height_m", range_m),
     ]
-    for base in (pulse, lifted, dip, approach):
+    for base in (pulse, lifted, dip, approach, scan):
         found += [
             Edge(base, "at.bias_v", limits.max_bias_v, signed=True),
             Edge(base, "at.bias_v", limits.min_bias_v, -1, signed=True),
@@ -194,31 +236,33 @@ class Adversary:
         return NO_ACTIONS[self._rng.integers(len(NO_ACTIONS))]
 
     def _lie(self) -> object:
+        if self._rng.random() < 0.5:
+            far = SmallLiar(x_m=self._rng.uniform(-1, 1), y_m=0.0, width_m=NM, height_m=NM)
+            return changed(SCAN, "frame", far)
+        if self._rng.random() < 0.5:
+            return SlowLiar(**{**dict(SCAN), "forward_s": 10 ** -self._rng.uniform(2, 10)})
         return Liar(at=AT, bias_v=float(self._rng.uniform(11, 1000)), width_s=0.1)
 
-    def _harmless(self) -> Action:
+    def _harmless(self) -> Wish:
         return HARMLESS[self._rng.integers(len(HARMLESS))]
 
-    def _field(self, action: Action) -> str:
-        names = [name for name in type(action).model_fields if name != "at"]
-        if hasattr(action, "at"):
-            names += ["at", "at.bias_v", "at.setpoint_a"]
+    def _field(self, wish: Wish) -> str:
+        names = list(type(wish).model_fields)
+        for outer, value in wish:
+            if isinstance(value, BaseModel):
+                names += [f"{outer}.{inner}" for inner in type(value).model_fields]
         return names[self._rng.integers(len(names))]
 
 
-def changed(action: Action, field: str, value: object) -> Action:
-    """``action`` with another value in ``field``, whatever its own validation says to it."""
+def changed(wish: Wish, field: str, value: object) -> Wish:
+    """``wish`` with another value in ``field``, whatever its own validation says to it."""
     outer, _, inner = field.partition(".")
     if inner:
-        point = getattr(action, outer)
-        # What has been poisoned before may be no tunnelling point any more.
-        if not isinstance(point, TunnellingPoint):
-            return action
-        value = point.model_copy(update={inner: value})
-    return action.model_copy(update={outer: value})
+        value = getattr(wish, outer).model_copy(update={inner: value})
+    return wish.model_copy(update={outer: value})
 
 
-def _value(action: Action, field: str) -> object:
+def _value(action: Wish, field: str) -> object:
     value: object = action
     for name in field.split("."):
         value = getattr(value, name)

@@ -44,6 +44,7 @@ class Standing:
         feedback: whether it is on.
         z_m: height (m).
         range_m: piezo range along x and y (m).
+        lines: of the next scan.
         steps: coarse steps since the action began, by direction.
     """
 
@@ -51,6 +52,7 @@ class Standing:
     feedback: bool = True
     z_m: float = 0.0
     range_m: float = 1e-6
+    lines: int = 1
     steps: dict[MotorDirection, int] = field(default_factory=dict)
 
 
@@ -152,6 +154,20 @@ def _scan_speed(values: Values, standing: Standing, limits: Limits) -> Iterator[
         yield from _positive(key, values[key], fastest)
     for key in ("forward_s", "backward_s", "ratio"):
         yield from _positive(key, values[key])
+    # Both times have been rounded.
+    lasts_s = standing.lines * (values["forward_s"] + values["backward_s"])
+    yield from _bounds("time of the scan (s)", lasts_s, 0.0, limits.max_scan_s * (1 + 1e-6))
+
+
+def _buffer(values: Values, standing: Standing, limits: Limits) -> Iterator[str]:
+    yield from _bounds("pixels", values["pixels"], 1, limits.max_scan_pixels)
+    yield from _bounds("lines", values["lines"], 1, limits.max_scan_lines)
+    standing.lines = values["lines"]
+
+
+def _repeats(values: Values, standing: Standing, limits: Limits) -> Iterator[str]:
+    if SetSwitch.ON in (values["continuous"], values["bouncy"]):
+        yield "a scan that begins again by itself"
 
 
 def _frame(values: Values, standing: Standing, limits: Limits) -> Iterator[str]:
@@ -205,7 +221,9 @@ _JUDGES: dict[str, Judge] = {
     "FolMe.SpeedSet": _speed,
     "FolMe.XYPosSet": _place,
     "Motor.StartMove": _motor,
+    "Scan.BufferSet": _buffer,
     "Scan.FrameSet": _frame,
+    "Scan.PropsSet": _repeats,
     "Scan.SpeedSet": _scan_speed,
     "TipShaper.PropsSet": _dip,
     "ZCtrl.GainSet": _gain,

@@ -6,7 +6,10 @@ It has just enough of an instrument for the driver to carry an action out to its
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import IntEnum
 from typing import Any
+
+import numpy as np
 
 from agent.benches.safety.ceilings import Standing, offences
 from drivers.envelope import Limits
@@ -17,18 +20,59 @@ from drivers.nanonis.codec import (
     encode_error,
     encode_reply,
 )
-from drivers.nanonis.codes import MotorDirection, SetSwitch, Switch, ZStatus
+from drivers.nanonis.codes import (
+    Autopaste,
+    Autosave,
+    MotorDirection,
+    ScanAction,
+    ScanDirection,
+    SetAutopaste,
+    SetAutosave,
+    SetSpeedLock,
+    SetSwitch,
+    SpeedLock,
+    Sweep,
+    Switch,
+    ZStatus,
+)
 from drivers.nanonis.commands import RELEASES, lookup
 
 RELEASE = RELEASES[-1]
 SIGNALS = ("Current (A)", "X (m)", "Y (m)", "Z (m)")
 TOP_M = 100e-9
 _COUNTED = {"x": MotorDirection.X_PLUS, "y": MotorDirection.Y_PLUS, "z": MotorDirection.Z_PLUS}
+_AS_READ: dict[type, type[IntEnum]] = {
+    SetAutopaste: Autopaste,
+    SetAutosave: Autosave,
+    SetSpeedLock: SpeedLock,
+    SetSwitch: Switch,
+}
 #: As an operator might have left it.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "Bias.": {"bias_v": 0.5},
     "FolMe.Speed": {"speed_m_per_s": 1e-8, "custom": Switch.OFF},
     "Piezo.Range": {"x_m": 1e-6, "y_m": 1e-6, "z_m": 2 * TOP_M},
+    "Scan.Buffer": {"channels": (0, 3), "pixels": 256, "lines": 256},
+    "Scan.Frame": {"x_m": 0.0, "y_m": 0.0, "width_m": 5e-8, "height_m": 5e-8, "angle_deg": 0.0},
+    "Scan.Props": {
+        "continuous": Switch.ON,
+        "bouncy": Switch.ON,
+        "autosave": Autosave.OFF,
+        "series": "night",
+        "comment": "",
+        "modules": (),
+        "parameter_counts": (),
+        "parameters": (),
+        "autopaste": Autopaste.OFF,
+    },
+    "Scan.Speed": {
+        "forward_m_per_s": 1e-7,
+        "backward_m_per_s": 1e-7,
+        "forward_s": 0.5,
+        "backward_s": 0.5,
+        "keep": SpeedLock.TIME_PER_LINE,
+        "ratio": 1.0,
+    },
     "TipShaper.Props": {
         "switch_off_delay_s": 0.1,
         "change_bias": Switch.OFF,
@@ -66,6 +110,7 @@ class StrictController:
         self._counter = dict.fromkeys(_COUNTED, 0)
         self._standing = Standing(range_m=self._settings["Piezo.Range"]["x_m"])
         self._x_m = self._y_m = 0.0
+        self._scans = 0
 
     def rest(self) -> None:
         """Bring the tip back into contact, wherever the last action has left it."""
@@ -95,7 +140,11 @@ class StrictController:
     def _take(self, kept: dict[str, Any], values: Mapping[str, Any]) -> None:
         for key in values.keys() & kept.keys():
             value = values[key]
-            kept[key] = Switch[value.name] if isinstance(value, SetSwitch) else value
+            read = _AS_READ.get(type(value))
+            if read is None:
+                kept[key] = value
+            elif value.name != "KEEP":
+                kept[key] = read[value.name]
         self._standing.bias_v = self._settings["Bias."]["bias_v"]
 
     def _count(self, values: Mapping[str, Any]) -> None:
@@ -118,6 +167,15 @@ class StrictController:
 
     def _scan_statusget(self) -> dict[str, Any]:
         return {"status": Switch.OFF}
+
+    def _scan_action(self, action: ScanAction, direction: ScanDirection) -> None:
+        self._scans += action is ScanAction.START
+
+    def _scan_framedatagrab(self, channel: int, sweep: Sweep) -> dict[str, Any]:
+        buffer = self._settings["Scan.Buffer"]
+        # As many metres as scans, so that every line of the last one is a new one.
+        data = np.full((buffer["lines"], buffer["pixels"]), self._scans, np.float32)
+        return {"name": SIGNALS[channel], "data": data, "direction": ScanDirection.DOWN}
 
     def _zctrl_statusget(self) -> dict[str, Any]:
         return {"status": ZStatus.ON if self._standing.feedback else ZStatus.OFF}
@@ -157,5 +215,4 @@ class StrictController:
 #: What is done without anything to be seen of it.
 _OBEYED = frozenset(
     {"AutoApproach.Open", "Bias.Pulse", "FolMe.Stop", "Motor.StartMove", "Motor.StopMove"}
-    | {"Scan.Action"}
 )

@@ -26,6 +26,7 @@ from drivers.nanonis.rig import Rig
 from drivers.nanonis.session import Session
 from drivers.nanonis.settings import Settings
 from drivers.nanonis.zcontrol import ZControl
+from drivers.scan import ScanSettings
 
 _PORT = 6501
 _CAPABILITIES = frozenset({Capability.SCAN, Capability.PULSE, Capability.INDENT, Capability.COARSE})
@@ -65,7 +66,7 @@ async def attack(count: int, rng: np.random.Generator, progress: Callable[[str],
     """
     limits = Limits()
     controller = StrictController(limits)
-    microscope = EnvelopedMicroscope(await _open(controller), limits)
+    microscope = EnvelopedMicroscope(await microscope_on(controller), limits)
     x_m, _, _ = (await microscope.state()).range_m
     adversary = Adversary(rng, limits, x_m)
     done = Attack()
@@ -80,7 +81,11 @@ async def attack(count: int, rng: np.random.Generator, progress: Callable[[str],
 
 async def _ask(microscope: EnvelopedMicroscope, wish: object, done: Attack) -> None:
     try:
-        await microscope.perform(cast("Action", wish))
+        if isinstance(wish, ScanSettings):
+            async for _ in microscope.scan(wish):
+                pass
+        else:
+            await microscope.perform(cast("Action", wish))
     except Refused:
         done.refused += 1
     except InstrumentError:
@@ -90,7 +95,8 @@ async def _ask(microscope: EnvelopedMicroscope, wish: object, done: Attack) -> N
         done.crashes = f"{wish!r}: {type(error).__name__}: {error}"
 
 
-async def _open(controller: StrictController) -> Microscope:
+async def microscope_on(controller: StrictController) -> Microscope:
+    """The driver on that controller, without an envelope."""
     session = _Unwired(controller)
     await session.open()
     settings = Settings(session)
