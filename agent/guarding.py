@@ -18,9 +18,9 @@ from agent.guardian.statefile import READ_OR_WRITE, Report, check_private, read_
 from agent.guardian.states import GUARDING, State
 from agent.installation import ROOT
 from agent.lease import Lease
-from agent.loop import finish
 from drivers.envelope import EnvelopedMicroscope
 from drivers.errors import ConfigError, GuardianLost
+from drivers.finishing import finish
 
 START_TIMEOUT_S = 10.0
 _POLL_S = 0.02

@@ -1,4 +1,4 @@
-"""The event loop: made here and nowhere else, and how to clean up on one that is being stopped."""
+"""The event loop: made here and nowhere else, and how it is asked to stop."""
 
 from __future__ import annotations
 
@@ -35,28 +35,6 @@ def run(work: Coroutine[None, None, Result]) -> Result:
             if stop.asked:
                 raise KeyboardInterrupt from None
             raise
-
-
-async def finish(work: Coroutine[None, None, Result]) -> Result:
-    """Carry ``work`` to its end even if the caller is cancelled meanwhile; for clean-up only.
-
-    Args:
-        work: what must not be left half done; it bounds its own time.
-
-    Raises:
-        CancelledError: it ended, and the caller was cancelled meanwhile.
-    """
-    task = asyncio.create_task(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        # A failure of the work must not go unnoticed, nor hide that the caller was cancelled.
-        raise cancelled from task.exception()
-    return task.result()
 
 
 class _Stop:

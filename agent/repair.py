@@ -11,7 +11,6 @@ from agent.config import USUAL_WATCHES, RepairSettings, WatchdogSettings
 from agent.guarding import NO_GUARD, Guard
 from agent.journal import Journal
 from agent.looking import look
-from agent.loop import finish
 from agent.phases import Phase
 from agent.record import Kind
 from agent.recovery import Found, recover
@@ -20,6 +19,7 @@ from agent.run import Run
 from agent.supervision import Supervision
 from drivers.envelope import EnvelopedMicroscope
 from drivers.errors import FileError, SettingsChanged, TipsmithError, UserError
+from drivers.finishing import finish
 from policies.episode import Act, Declare, Look, next_step
 from policies.history import Acted, Event, Looked
 from policies.judging import Judge

@@ -14,7 +14,6 @@ from agent.guarding import NO_GUARD, Guard, guarded
 from agent.installation import own_version
 from agent.journal import Journal
 from agent.journal.room import check_room
-from agent.loop import finish
 from agent.phases import Phase
 from agent.policy import weights_hash
 from agent.recovery import look_back
@@ -24,6 +23,7 @@ from agent.supervision import Asker, Supervision
 from agent.warming import prepared
 from drivers.envelope import EnvelopedMicroscope, Limits
 from drivers.errors import ConfigError, InstrumentError, SettingsChanged
+from drivers.finishing import finish
 from drivers.microscope import Capability
 from drivers.registry import open_microscope
 from policies.judging import Judge

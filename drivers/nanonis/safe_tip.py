@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from drivers.errors import InstrumentError
+from drivers.finishing import finish
 from drivers.nanonis.codes import SetSwitch, Switch
 from drivers.nanonis.rig import Rig
 
@@ -82,7 +83,7 @@ async def safe_tip_suspended(rig: Rig, seconds: float) -> AsyncGenerator[Suspens
     except asyncio.CancelledError as error:
         cancelled = error
     finally:
-        await _carry_through(_restore_or_withdraw(rig), cancelled)
+        await finish(_restore_or_withdraw(rig), cancelled)
     suspension.seconds = rig.session.clock.now() - started_s
 
 
@@ -132,27 +133,3 @@ async def _restore_or_withdraw(rig: Rig) -> None:
         except InstrumentError as worse:
             raise InstrumentError(f"{error}; and {worse}") from error
         raise InstrumentError(f"{error}; the tip was withdrawn") from error
-
-
-async def _carry_through(
-    work: Coroutine[None, None, None], cancelled: asyncio.CancelledError | None
-) -> None:
-    """Carry ``work`` to its end however often the caller is cancelled; it bounds its own time.
-
-    Args:
-        work: what must not be left half done.
-        cancelled: how the caller was cancelled before, or None.
-
-    Raises:
-        CancelledError: ``work`` ended, and the caller was cancelled before or meanwhile.
-        InstrumentError: ``work`` failed.
-    """
-    task = asyncio.create_task(work)
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled from task.exception()
-    task.result()

@@ -1,4 +1,4 @@
-"""The event loop and clean-up on it."""
+"""The event loop, and how signals stop what runs on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.loop import STOPPING, WAIT_TEXT, finish, run
+from agent.loop import STOPPING, WAIT_TEXT, run
 
 
 def test_run_gives_the_result():
@@ -26,7 +26,8 @@ def test_run_gives_the_result():
 SIGNALS = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
 PROGRAM = """
 import asyncio, sys
-from agent.loop import finish, run
+from agent.loop import run
+from drivers.finishing import finish
 
 def tell(word):
     print(word, flush=True)
@@ -154,28 +155,3 @@ def test_a_process_withdraws_however_often_it_is_asked_to_stop(name: str):
         assert process.stderr.readline() == WAIT_TEXT
         out, err = process.communicate("\n")
     assert (out, err, process.returncode) == ("withdrawn\n", "", 130)
-
-
-async def test_finish_survives_every_cancellation():
-    steps: list[int] = []
-
-    async def work() -> None:
-        for step in range(5):
-            await asyncio.sleep(0)
-            steps.append(step)
-
-    task = asyncio.create_task(finish(work()))
-    for _ in range(3):
-        await asyncio.sleep(0)
-        task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert steps == [0, 1, 2, 3, 4]
-
-
-async def test_finish_passes_on_what_the_work_raises():
-    async def work() -> None:
-        raise ValueError("no")
-
-    with pytest.raises(ValueError, match="no"):
-        await finish(work())
