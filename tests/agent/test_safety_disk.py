@@ -19,15 +19,20 @@ FINE = disk.Filled(told_s=1.0, withdrawn=True, entries=3, exit_code=2)
 
 @pytest.mark.skipif(own_version() == "unknown", reason="the distribution is not installed")
 @pytest.mark.skipif(sys.platform != "linux", reason="no room can be taken from a process here")
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_a_disk_that_fills_up_is_told_and_no_start_goes_without_a_journal():
-    rows = disk.rows(1, lambda _: None)
+    rows = disk.rows(2, lambda _: None)
     assert [row.holds for row in rows] == [True, True, True]
 
 
 def judged(monkeypatch: pytest.MonkeyPatch, *filled: disk.Filled, refused: int = 2) -> list[Row]:
-    async def found(*_: object) -> tuple[tuple[disk.Filled, ...], int]:
-        return filled, refused
+    trials = iter(filled)
+
+    async def fill_one(*_: object) -> disk.Filled:
+        return next(trials)
+
+    async def starts_refused(*_: object) -> int:
+        return refused
 
     class Served:
         def __init__(self, *_: str) -> None:
@@ -39,7 +44,9 @@ def judged(monkeypatch: pytest.MonkeyPatch, *filled: disk.Filled, refused: int =
         def __exit__(self, *_: object) -> None:
             pass
 
-    monkeypatch.setattr(disk, "_all", found)
+    monkeypatch.setattr(disk, "POSSIBLE", True)
+    monkeypatch.setattr(disk, "_fill_one", fill_one)
+    monkeypatch.setattr(disk, "_starts_refused", starts_refused)
     monkeypatch.setattr(disk, "served", Served)
     return disk.rows(len(filled), lambda _: None)
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,11 +34,14 @@ from drivers.benchmark import Row, judged
 from drivers.errors import FileError, InstrumentError
 from drivers.nanonis.options import LOGGER_OFFSET
 
+#: Whether the room can be taken from another process here.
+POSSIBLE = sys.platform == "linux"
 #: The room goes after so many commands at most.
 MOST_COMMANDS = 300
 TOLD = b"cannot be used"
 TOLD_WITHIN_S = 5.0
 USER_ERROR = 2
+RUNS = "runs"
 #: A run of which nobody has the room to keep the journal.
 ENDLESS = "[repair]\nmax_hours = 1000.0\nlines = 16\nleast_share = 1e-9\n"
 
@@ -73,11 +77,19 @@ def rows(trials: int, progress: Progress) -> list[Row]:
         ConnectionFailed: the simulated controller does not start.
         InstrumentError: a repair ended by itself.
     """
-    with (
-        served("--seed", str(SEED), "--time-scale", str(TIME_SCALE)) as port,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        filled, refused = asyncio.run(_all(trials, progress, port, Path(folder)))
+    commands = np.random.default_rng(SEED).integers(MOST_COMMANDS, size=trials)
+    filled: list[Filled] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(trials if POSSIBLE else 0):
+            progress(f"full disk {number + 1} of {trials}")
+            here = Path(folder) / str(number)
+            here.mkdir()
+            # Each finds a tip in contact, not what the one before has left withdrawn.
+            with _controller() as port:
+                filled.append(asyncio.run(_fill_one(port, here, int(commands[number]))))
+        progress("a journal that will not fit, and one that may not be written")
+        with _controller() as port:
+            refused = asyncio.run(_starts_refused(port, Path(folder)))
     note = f"{trials} repairs"
     slowest = max((one.told_s for one in filled), default=None)
     bad = sum(not one.in_order for one in filled)
@@ -96,25 +108,22 @@ def rows(trials: int, progress: Progress) -> list[Row]:
     ]
 
 
-async def _all(
-    trials: int, progress: Progress, port: int, folder: Path
-) -> tuple[Sequence[Filled], int]:
-    rng = np.random.default_rng(SEED)
-    filled: list[Filled] = []
+def _controller() -> AbstractContextManager[int]:
+    return served("--seed", str(SEED), "--time-scale", str(TIME_SCALE))
+
+
+def _uri(tap: Wiretap, port: int) -> str:
+    return f"nanonis://{HOST}:{tap.port}?logger_port={port + LOGGER_OFFSET}"
+
+
+async def _starts_refused(port: int, folder: Path) -> int:
+    """How many of two repairs that cannot be journaled are refused."""
     async with Wiretap(port) as tap:
-        uri = f"nanonis://{HOST}:{tap.port}?logger_port={port + LOGGER_OFFSET}"
-        for number in range(trials if sys.platform == "linux" else 0):
-            progress(f"full disk {number + 1} of {trials}")
-            here = folder / str(number)
-            here.mkdir()
-            arguments = (*_arguments(uri, here, CONFIG), "--journal", str(here / "runs"))
-            filled.append(await _fill_one(tap, arguments, here, int(rng.integers(MOST_COMMANDS))))
-        progress("a journal that will not fit, and one that may not be written")
-        endless = _arguments(uri, folder, f"{ENDLESS}[guardian]\n")
-        too_long = await _refused(tap, endless, folder / "runs")
-        closed = _closed(folder / "closed") / "runs"
-        shut_out = await _refused(tap, _arguments(uri, folder, CONFIG), closed)
-    return filled, too_long + shut_out
+        endless = _arguments(_uri(tap, port), folder, f"{ENDLESS}[guardian]\n")
+        too_long = await _refused(tap, endless, folder / RUNS)
+        closed = _closed(folder / "closed") / RUNS
+        shut_out = await _refused(tap, _arguments(_uri(tap, port), folder, CONFIG), closed)
+    return too_long + shut_out
 
 
 def _arguments(uri: str, folder: Path, config: str) -> tuple[str, ...]:
@@ -141,29 +150,29 @@ async def _start(arguments: Sequence[str]) -> asyncio.subprocess.Process:
     )
 
 
-async def _fill_one(tap: Wiretap, arguments: Sequence[str], folder: Path, commands: int) -> Filled:
+async def _fill_one(port: int, folder: Path, commands: int) -> Filled:
     """Take the room from a repair ``commands`` commands after its first scan."""
-    before = len(tap.sent)
-    process = await _start(arguments)
-    try:
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            await heard(tap, process, lambda: START in tap.sent[before:])
-            ready = len(tap.sent)
-            await heard(tap, process, lambda: len(tap.sent) >= ready + commands)
-            full, taken_at = len(tap.sent), time.monotonic()
-            _take_the_room(process.pid)
-            told_s = await _told(process) - taken_at
-            # To the end of what it says, which is when its guardian has ended as well.
-            await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-            await release(folder / "guardian.json")
-    await tap.quiet()
-    return Filled(
-        told_s, WITHDRAW in tap.sent[full:], _entries(folder / "runs"), process.returncode
-    )
+    async with Wiretap(port) as tap:
+        arguments = (*_arguments(_uri(tap, port), folder, CONFIG), "--journal", str(folder / RUNS))
+        process = await _start(arguments)
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await heard(tap, process, lambda: START in tap.sent)
+                ready = len(tap.sent)
+                await heard(tap, process, lambda: len(tap.sent) >= ready + commands)
+                full, taken_at = len(tap.sent), time.monotonic()
+                _take_the_room(process.pid)
+                told_s = await _told(process) - taken_at
+                # To the end of what it says, which is when its guardian has ended as well.
+                await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+                await release(folder / "guardian.json")
+        await tap.quiet()
+    withdrawn = WITHDRAW in tap.sent[full:]
+    return Filled(told_s, withdrawn, _entries(folder / RUNS), process.returncode)
 
 
 def _take_the_room(pid: int) -> None:
