@@ -1,7 +1,7 @@
 """The configuration file: TOML, units in the names, unknown keys are errors.
 
-Nothing in it is needed: the defaults repair a simulated tip. ``[limits]`` can only narrow the
-envelope.
+Nothing in it is needed: the defaults repair a simulated tip. ``[tip]``, ``[surface]`` and
+``[limits]`` can only narrow the envelope.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from drivers.actions import Finite, MoveTo, Positive, TunnellingPoint
 from drivers.complaints import complaint
 from drivers.envelope import Limits, check_action, check_scan
 from drivers.errors import ConfigError, Refused
+from drivers.materials import Surface, TipMaterial, borne
 from drivers.scan import Frame, ScanSettings
 from policies.legal import ANYWHERE
 from policies.plan import RepairPlan
@@ -112,6 +113,26 @@ class RepairSettings(LookSettings, RepairPlan):
     """
 
     travel_nm_per_s: Positive = 200.0
+
+
+class TipSettings(_Section):
+    """The tip at hand.
+
+    Attributes:
+        material: what it is made of; narrows the limits to what such tips bear.
+    """
+
+    material: TipMaterial = "unknown"
+
+
+class SurfaceSettings(_Section):
+    """The sample at hand.
+
+    Attributes:
+        name: what the tip is repaired on; narrows the limits to what such surfaces bear.
+    """
+
+    name: Surface = "unknown"
 
 
 class PolicySettings(_Section):
@@ -227,6 +248,8 @@ class Config(BaseSettings):
 
     microscope: MicroscopeSettings = MicroscopeSettings()
     limits: dict[str, float] = Field(default_factory=dict)
+    tip: TipSettings = TipSettings()
+    surface: SurfaceSettings = SurfaceSettings()
     repair: RepairSettings = RepairSettings()
     policy: PolicySettings = PolicySettings()
     journal: JournalSettings = JournalSettings()
@@ -248,12 +271,12 @@ class Config(BaseSettings):
 
     @property
     def envelope(self) -> Limits:
-        """The built-in ceilings, narrowed by ``[limits]``.
+        """The built-in ceilings, narrowed by ``[limits]`` and to what tip and surface bear.
 
         Raises:
             ConfigError: a limit that is unknown or wider than its ceiling.
         """
-        return Limits().narrowed(**self.limits)
+        return borne(Limits().narrowed(**self.limits), self.tip.material, self.surface.name)
 
     def overridden(
         self,

@@ -18,7 +18,7 @@ from agent.guardian.statefile import READ_OR_WRITE, Report, check_private, read_
 from agent.guardian.states import GUARDING, State
 from agent.installation import ROOT
 from agent.lease import Lease
-from drivers.envelope import EnvelopedMicroscope
+from drivers.enveloped import EnvelopedMicroscope
 from drivers.errors import ConfigError, GuardianLost
 from drivers.finishing import finish
 

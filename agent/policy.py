@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import get_args
 
 from agent.config import LookSettings, PolicyName
@@ -11,18 +12,24 @@ from policies.conditioner import EscalationRule
 from policies.conditioner.catalogue import Means
 from policies.conditioner.learned import LearnedPolicy, shipped_brain
 from policies.proposal import Policy
+from policies.rationed import Rationed
 
 
 def make_policy(
-    name: str, settings: LookSettings, limits: Limits, range_m: tuple[float, float]
+    name: str,
+    settings: LookSettings,
+    limits: Limits,
+    range_m: tuple[float, float],
+    earlier_s: Sequence[float] = (),
 ) -> Policy:
-    """The policy called ``name``.
+    """The policy called ``name``, held to so many pulses an hour.
 
     Args:
         name: see ``PolicyName``.
         settings: how looks are taken; actions begin and end at their tunnelling point.
         limits: the envelope.
         range_m: piezo range in x and y (m).
+        earlier_s: instrument times of the pulses of runs before (s).
 
     Raises:
         FileError: this version has none of that name, or its weights are damaged.
@@ -30,10 +37,11 @@ def make_policy(
     rule = EscalationRule(settings.at, limits)
     match name:
         case "escalation":
-            return rule
+            return Rationed(rule, limits, earlier_s)
         case "learned":
             means = Means(settings.at, limits, range_m)
-            return LearnedPolicy(shipped_brain(), means, rule, settings.scan_s)
+            learned = LearnedPolicy(shipped_brain(), means, rule, settings.scan_s)
+            return Rationed(learned, limits, earlier_s)
     raise FileError(
         f"this tipsmith has no policy {name!r}; it has {', '.join(get_args(PolicyName))}"
     )

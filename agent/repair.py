@@ -17,7 +17,7 @@ from agent.recovery import Found, recover
 from agent.result import GOOD_EXIT, NOT_GOOD_EXIT, Ending, Listener, RepairResult
 from agent.run import Run
 from agent.supervision import Supervision
-from drivers.envelope import EnvelopedMicroscope
+from drivers.enveloped import EnvelopedMicroscope
 from drivers.errors import FileError, SettingsChanged, TipsmithError, UserError
 from drivers.finishing import finish
 from policies.episode import Act, Declare, Look, next_step

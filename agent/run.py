@@ -15,7 +15,7 @@ from agent.record import Kind
 from agent.result import Listener, Progress
 from agent.supervision import Supervision
 from agent.watching import Computer, Watchdog
-from drivers.envelope import EnvelopedMicroscope
+from drivers.enveloped import EnvelopedMicroscope
 from drivers.errors import FileError
 
 Reply = TypeVar("Reply")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import platform
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from agent.config import Config
 from agent.guarding import NO_GUARD, Guard, guarded
 from agent.installation import own_version
 from agent.journal import Journal
+from agent.journal.lately import sent_lately
 from agent.journal.room import check_room
 from agent.phases import Phase
 from agent.policy import weights_hash
@@ -21,7 +24,9 @@ from agent.repair import repair
 from agent.result import Listener, Progress, RepairResult
 from agent.supervision import Asker, Supervision
 from agent.warming import prepared
-from drivers.envelope import EnvelopedMicroscope, Limits
+from drivers.actions import Pulse
+from drivers.envelope import Limits
+from drivers.enveloped import EnvelopedMicroscope
 from drivers.errors import ConfigError, InstrumentError, SettingsChanged
 from drivers.finishing import finish
 from drivers.microscope import Capability
@@ -81,10 +86,12 @@ async def run_repair(
             # The instrument's computer has other things to do as well.
             with single_thread():
                 # Whatever is slow the first time comes before anybody waits for a sign of life.
-                policy = await prepared(microscope, scorer, config)
+                earlier_s = _remember(microscope, directory, config.microscope.uri)
+                policy = await prepared(microscope, scorer, config, earlier_s)
                 guard = await guarding.enter_async_context(guarded(microscope, config.guardian))
                 latest.tell(Progress(Phase.STARTING, note=guard.header))
-                with _journal(microscope, config, seed, scorer, guard) as journal:
+                about = _about(config, seed, scorer, microscope.limits, earlier_s)
+                with Journal.create(directory, {**about, "guardian": guard.header}) as journal:
                     result = await repair(
                         microscope,
                         scorer,
@@ -110,11 +117,16 @@ def _supervision(config: Config, asker: Asker | None) -> Supervision | None:
     return Supervision(config.approval, asker)
 
 
-def _journal(
-    microscope: EnvelopedMicroscope, config: Config, seed: int | None, scorer: Judge, guard: Guard
-) -> Journal:
-    about = {**_about(config, seed, scorer, microscope.limits), "guardian": guard.header}
-    return Journal.create(Path(config.journal.directory), about)
+def _remember(microscope: EnvelopedMicroscope, directory: Path, uri: str) -> list[float]:
+    """Let the envelope count what runs before have sent; instrument times of their pulses (s)."""
+    # A simulated world of this process is a new one each time.
+    if microscope.true_state() is not None:
+        return []
+    sent = sent_lately(directory, uri, datetime.now(UTC))
+    for one in sent:
+        microscope.remember(one.action, one.x_m, one.y_m, one.ago_s)
+    now_s = microscope.clock.now()
+    return [now_s - one.ago_s for one in sent if isinstance(one.action, Pulse)]
 
 
 class _Latest:
@@ -181,7 +193,9 @@ async def _close(microscope: EnvelopedMicroscope, latest: _Latest, guard: Guard)
     return warning
 
 
-def _about(config: Config, seed: int | None, scorer: Judge, limits: Limits) -> dict[str, object]:
+def _about(
+    config: Config, seed: int | None, scorer: Judge, limits: Limits, earlier_s: Sequence[float]
+) -> dict[str, object]:
     libraries = {name: version(name) for name in LIBRARIES}
     return {
         "config": config.model_dump(mode="json"),
@@ -191,6 +205,7 @@ def _about(config: Config, seed: int | None, scorer: Judge, limits: Limits) -> d
             "name": config.policy.name,
             "weights": weights_hash(config.policy.name),
             "limits": limits.model_dump(mode="json"),
+            "earlier_pulses_s": list(earlier_s),
         },
         "scorer": scorer.manifest.model_dump(mode="json"),
         "versions": {"tipsmith": own_version(), "python": platform.python_version(), **libraries},

@@ -7,12 +7,13 @@ waits for a sign of life.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import numpy as np
 
 from agent.config import Config, RepairSettings
 from agent.policy import make_policy
-from drivers.envelope import EnvelopedMicroscope
+from drivers.enveloped import EnvelopedMicroscope
 from drivers.scan import Frame, Scan, ScanLine, ScanSettings
 from policies import observe
 from policies.judging import Judge
@@ -23,17 +24,20 @@ from policies.scorer.lines import Setting
 LINES = 16
 
 
-async def prepared(microscope: EnvelopedMicroscope, scorer: Judge, config: Config) -> Policy:
+async def prepared(
+    microscope: EnvelopedMicroscope, scorer: Judge, config: Config, earlier_s: Sequence[float]
+) -> Policy:
     """The configured policy, after it and ``scorer`` have each been used once.
 
-    The instrument is only read.
+    The instrument is only read. ``earlier_s`` are the times of pulses of runs before (s).
 
     Raises:
         InstrumentError: the instrument does not tell its range.
         FileError: this version has no such policy, or its weights are damaged.
     """
     x_m, y_m, _ = (await microscope.state()).range_m
-    policy = make_policy(config.policy.name, config.repair, microscope.limits, (x_m, y_m))
+    limits, range_m = microscope.limits, (x_m, y_m)
+    policy = make_policy(config.policy.name, config.repair, limits, range_m, earlier_s)
     await _warm_up(scorer, policy, config.repair)
     return policy
 

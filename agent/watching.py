@@ -15,7 +15,7 @@ from agent.config import WatchdogSettings
 from agent.hands import Left
 from agent.watches import WATCHES, Reaction, Sighting, Watch
 from drivers.actions import Action, TunnellingPoint
-from drivers.envelope import EnvelopedMicroscope
+from drivers.enveloped import EnvelopedMicroscope
 from drivers.errors import Alarm, SettingsChanged
 from drivers.microscope import MicroscopeState
 from drivers.scan import ScanLine, ScanSettings

@@ -14,14 +14,8 @@ from drivers.actions import (
 )
 from drivers.clock import Clock, ScaledClock, VirtualClock
 from drivers.emergency import Emergency, Guardable
-from drivers.envelope import (
-    Delicate,
-    EnvelopedMicroscope,
-    Limits,
-    check_action,
-    check_scan,
-    check_spectrum,
-)
+from drivers.envelope import Limits, check_action, check_scan, check_spectrum
+from drivers.enveloped import Delicate, EnvelopedMicroscope
 from drivers.microscope import (
     Capability,
     Feedback,

@@ -1,7 +1,7 @@
 """The hard limits around every instrument: refuse, never clamp.
 
-The ``check_`` functions are pure. ``EnvelopedMicroscope`` applies them to any driver, and
-``open_microscope`` hands out no driver without it, in training too. Built-in ceilings cannot be
+The ``check_`` functions are pure. ``enveloped.py`` applies them to any driver, and
+``open_microscope`` hands out no driver without them, in training too. Built-in ceilings cannot be
 raised: configuration can only narrow them. No subclass of what is known passes: it could say of
 itself what it does not do.
 """
@@ -9,8 +9,7 @@ itself what it does not do.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator
-from typing import Annotated, Any, Protocol, get_args, runtime_checkable
+from typing import Annotated, Any, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -25,20 +24,14 @@ from drivers.actions import (
     TunnellingPoint,
     Wait,
 )
-from drivers.clock import Clock
 from drivers.complaints import complaint
-from drivers.emergency import Emergency, Guardable
-from drivers.errors import ConfigError, InstrumentError, Refused
+from drivers.errors import ConfigError, Refused
+from drivers.ledger import Ledger, lateral_steps
 from drivers.microscope import (
-    Capability,
-    KnowsTruth,
-    Microscope,
     MicroscopeState,
-    TakesSpectra,
 )
-from drivers.outcome import Outcome
-from drivers.scan import Frame, ScanLine, ScanSettings
-from drivers.spectrum import Spectrum, SpectrumSettings
+from drivers.scan import Frame, ScanSettings
+from drivers.spectrum import SpectrumSettings
 
 NM = 1e-9
 PA = 1e-12
@@ -52,7 +45,9 @@ Limit = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Limits(BaseModel):
     """Ceilings and floors, in the units people read; the defaults are the widest allowed.
 
-    A field named ``max_...`` may only be lowered, ``min_...`` only be raised.
+    A field named ``max_...`` may only be lowered, ``min_...`` only be raised. Three are on what
+    comes together: pulses in any hour of instrument time, depths of indentations on one spot, and
+    coarse steps along the surface without an approach that shows that there still is one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,7 +55,9 @@ class Limits(BaseModel):
     max_pulse_v: Limit = 10.0
     max_pulse_s: Limit = 1.0
     max_pulse_lift_nm: Limit = 5.0
+    max_pulses_per_hour: Limit = 600
     max_depth_nm: Limit = 10.0
+    max_depth_per_spot_nm: Limit = 40.0
     max_contact_bias_v: Limit = 0.5
     max_dwell_s: Limit = 10.0
     max_lift_nm: Limit = 50.0
@@ -75,6 +72,7 @@ class Limits(BaseModel):
     max_scan_lines: Limit = 4_096
     max_scan_s: Limit = 43_200.0
     max_coarse_steps: Limit = 200
+    max_unchecked_steps: Limit = 800
     min_retract_steps: Limit = 20
     max_approach_steps: Limit = 5_000
     max_approach_s: Limit = 3_600.0
@@ -111,13 +109,6 @@ class Limits(BaseModel):
             for name, value in self
         }
         return self.model_copy(update=tighter)
-
-
-@runtime_checkable
-class Delicate(Protocol):
-    """An instrument that itself says which limits it needs; its envelope keeps them, too."""
-
-    limits: Limits
 
 
 class _Checker:
@@ -175,6 +166,7 @@ def check_action(action: Action, state: MicroscopeState, limits: Limits) -> None
         case CoarseMove():
             steps = max(abs(action.x_steps), abs(action.y_steps))
             check.within("max_coarse_steps", steps, "lateral steps")
+            check.within("max_unchecked_steps", lateral_steps(action), "lateral steps together")
             check.within("min_retract_steps", action.retract_steps, "retract steps")
             # From farther away no approach would come back.
             check.within("max_approach_steps", action.retract_steps, "retract steps")
@@ -194,6 +186,7 @@ def check_action(action: Action, state: MicroscopeState, limits: Limits) -> None
 
 def _check_pulse(check: _Checker, pulse: Pulse) -> None:
     check.tunnelling(pulse.at)
+    check.within("max_pulses_per_hour", 1, "pulses in an hour")
     check.within("max_pulse_v", abs(pulse.peak_bias_v), "pulse height (V)")
     check.within("max_pulse_s", pulse.width_s, "pulse width (s)")
     check.within("max_pulse_lift_nm", abs(pulse.z_offset_m) / NM, "z offset (nm)")
@@ -220,6 +213,7 @@ def _check_pulse_under_feedback(check: _Checker, pulse: Pulse) -> None:
 def _check_indentation(check: _Checker, dip: Indentation) -> None:
     check.tunnelling(dip.at)
     check.within("max_depth_nm", dip.depth_m / NM, "depth (nm)")
+    check.within("max_depth_per_spot_nm", dip.depth_m / NM, "depth on one spot (nm)")
     check.within("max_contact_bias_v", abs(dip.contact_bias_v), "contact bias (V)")
     check.within("max_dwell_s", dip.dwell_s, "dwell (s)")
     check.within("max_lift_nm", dip.lift_m / NM, "lift (nm)")
@@ -229,6 +223,27 @@ def _check_indentation(check: _Checker, dip: Indentation) -> None:
     check.within("max_wait_s", lasts_s, "time from its beginning to its end (s)")
     if dip.lift_m < dip.depth_m:
         raise Refused("lift", "indentation refused: the lift must at least undo the depth")
+
+
+def check_budget(
+    action: Action, state: MicroscopeState, now_s: float, spent: Ledger, limits: Limits
+) -> None:
+    """Let an action pass that may come after what was ``spent`` before, or refuse it; pure.
+
+    Raises:
+        Refused: with the name of the limit, the value and the bound.
+    """
+    check = _Checker(limits, action.kind)
+    match action:
+        case Pulse():
+            pulses = spent.pulses(now_s) + 1
+            check.within("max_pulses_per_hour", pulses, "pulses within an hour, with this one,")
+        case Indentation():
+            depth_m = spent.depth_m(state.x_m, state.y_m) + action.depth_m
+            check.within("max_depth_per_spot_nm", depth_m / NM, "depth on this spot so far (nm)")
+        case CoarseMove():
+            steps = spent.unchecked_steps + lateral_steps(action)
+            check.within("max_unchecked_steps", steps, "lateral steps since the last approach")
 
 
 def check_scan(settings: ScanSettings, state: MicroscopeState, limits: Limits) -> None:
@@ -302,93 +317,3 @@ def _single(value: object) -> object:
     if isinstance(value, int | float) and abs(value) > _LARGEST:
         return math.inf if value > 0 else -math.inf
     return float(np.float32(value)) if isinstance(value, float) else value
-
-
-class EnvelopedMicroscope:
-    """Any microscope, with every scan and action checked before it is passed on.
-
-    Attributes:
-        limits: the limits in force: those given, narrowed by those of the instrument inside.
-    """
-
-    def __init__(self, inner: Microscope, limits: Limits) -> None:
-        self._inner = inner
-        self.limits = limits.narrowest(inner.limits) if isinstance(inner, Delicate) else limits
-
-    @property
-    def name(self) -> str:
-        """Name of the instrument inside."""
-        return self._inner.name
-
-    @property
-    def clock(self) -> Clock:
-        """Instrument time."""
-        return self._inner.clock
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        """What the instrument inside can do."""
-        return self._inner.capabilities
-
-    async def state(self) -> MicroscopeState:
-        """Read the instrument."""
-        return await self._inner.state()
-
-    async def scan(self, settings: ScanSettings) -> AsyncGenerator[ScanLine]:
-        """Scan if the settings lie inside the envelope.
-
-        Raises:
-            Refused: they do not; nothing was sent.
-        """
-        check_scan(settings, await self._inner.state(), self.limits)
-        lines = self._inner.scan(settings)
-        try:
-            async for line in lines:
-                yield line
-        finally:
-            await lines.aclose()
-
-    async def perform(self, action: Action) -> Outcome:
-        """Carry out ``action`` if it lies inside the envelope.
-
-        Raises:
-            Refused: it does not; nothing was sent.
-        """
-        check_action(action, await self._inner.state(), self.limits)
-        return await self._inner.perform(action)
-
-    async def spectrum(self, settings: SpectrumSettings) -> Spectrum:
-        """Take a spectrum if the settings lie inside the envelope.
-
-        Raises:
-            InstrumentError: the instrument inside takes no spectra; nothing was sent.
-            Refused: the settings do not lie inside; nothing was sent.
-        """
-        inner = self._inner
-        if Capability.SPECTRUM not in inner.capabilities or not isinstance(inner, TakesSpectra):
-            raise InstrumentError(
-                f"{inner.name} takes no spectra; expected an instrument with the capability "
-                f"{Capability.SPECTRUM.value!r}"
-            )
-        check_spectrum(settings, self.limits)
-        return await inner.spectrum(settings)
-
-    async def withdraw(self) -> None:
-        """Withdraw; never refused."""
-        await self._inner.withdraw()
-
-    async def emergency(self) -> Emergency | None:
-        """How to withdraw the tip without the driver; None where the instrument inside cannot say.
-
-        Raises:
-            InstrumentError: the instrument does not tell what has to be known.
-        """
-        return await self._inner.emergency() if isinstance(self._inner, Guardable) else None
-
-    async def close(self) -> None:
-        """Let go of the instrument."""
-        await self._inner.close()
-
-    def true_state(self) -> dict[str, float | bool | str] | None:
-        """The hidden state where the instrument inside is simulated, else None."""
-        return self._inner.true_state() if isinstance(self._inner, KnowsTruth) else None

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from urllib.parse import parse_qsl, urlsplit
 
-from drivers.envelope import EnvelopedMicroscope, Limits
+from drivers.envelope import Limits
+from drivers.enveloped import EnvelopedMicroscope
 from drivers.errors import ConfigError, UnknownMicroscope
 from drivers.microscope import Microscope
 

@@ -38,8 +38,12 @@ class Part:
 ENOUGH = 0.9
 PARTS = {
     "envelope": Part(
-        ("drivers/envelope.py",),
-        ("tests/drivers/test_envelope.py", "tests/drivers/test_envelope_bounds.py"),
+        ("drivers/envelope.py", "drivers/enveloped.py", "drivers/ledger.py"),
+        (
+            "tests/drivers/test_envelope.py",
+            "tests/drivers/test_envelope_bounds.py",
+            "tests/drivers/test_ledger.py",
+        ),
     ),
     "guardian": Part(
         ("agent/guardian/*.py",),

@@ -10,6 +10,7 @@ from drivers.actions import Action
 from drivers.clock import Clock, ScaledClock, VirtualClock
 from drivers.envelope import Limits
 from drivers.errors import ConfigError
+from drivers.materials import borne
 from drivers.microscope import Capability, MicroscopeState
 from drivers.outcome import Outcome
 from drivers.registry import Address
@@ -32,7 +33,7 @@ class SimulatedMicroscope:
         name: the address it answers to, ``sim:au111``.
         clock: instrument time.
         capabilities: all there are.
-        limits: what its tip material is gentle with; the built-in ceilings where it does not say.
+        limits: what a tip of its material bears; the built-in ceilings where that is unknown.
         world: the world inside.
     """
 
@@ -40,8 +41,7 @@ class SimulatedMicroscope:
         self.name = f"sim:{world.preset.name}"
         self.clock = clock
         self.capabilities = frozenset(Capability)
-        gentle = world.preset.gentle
-        self.limits = gentle.within(Limits()) if gentle else Limits()
+        self.limits = borne(Limits(), world.preset.tip_material)
         self.world = world
 
     async def state(self) -> MicroscopeState:

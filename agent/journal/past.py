@@ -96,12 +96,12 @@ def latest_run(directory: Path, microscope: str) -> Past | None:
             return past
         idle = past.standing is Standing.BROKEN_OFF and past.entries <= 1 and not past.unknown
         over = past.standing is not Standing.RUNNING
-        if _same(past.microscope, microscope) and over and not idle:
+        if same_instrument(past.microscope, microscope) and over and not idle:
             return past
     return None
 
 
-def _same(address: str | None, other: str) -> bool:
+def same_instrument(address: str | None, other: str) -> bool:
     """Whether two addresses may be of one instrument, however they are written.
 
     Options do not count, nor does a port that only one of them names: it is the usual one, or not.

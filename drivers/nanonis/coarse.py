@@ -119,7 +119,7 @@ async def _expect_no_current(rig: Rig) -> None:
     allowed_a = max(_NO_CURRENT_A, _NO_CURRENT_FRACTION * abs(setpoint_a))
     if abs(mean_a) > allowed_a:
         raise InstrumentError(
-            f"{mean_a * 1e12:.0f} pA still flow after retracting, where at most "
+            f"{mean_a * 1e12:.0f} pA flow although the tip was retracted, where at most "
             f"{allowed_a * 1e12:.0f} pA may; check that z_retract names the direction away from "
             "the sample and that the preamplifier has no offset"
         )
@@ -144,6 +144,8 @@ async def _sideways(rig: Rig, plus: MotorDirection, minus: MotorDirection, steps
     while left:
         block = min(left, _BLOCK_STEPS)
         await _step(rig, direction, block)
+        # Tilted samples come nearer on the way, and edges stick out.
+        await _expect_no_current(rig)
         left -= block
 
 

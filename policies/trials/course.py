@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from drivers.actions import Positive, TunnellingPoint
 from drivers.envelope import Limits
 from drivers.errors import ConfigError
+from drivers.materials import borne
 from drivers.scan import Frame, ScanSettings
 from policies.plan import RepairPlan
 from sim.environments.worlds import changed_law, episode_preset
@@ -80,9 +81,8 @@ class Course(BaseModel):
         )
 
     def limits(self) -> Limits:
-        """The envelope, narrowed by what the tip material asks for."""
-        gentle = load_preset(self.preset).gentle
-        return gentle.within(Limits()) if gentle else Limits()
+        """The envelope, narrowed to what a tip of the preset's material bears."""
+        return borne(Limits(), load_preset(self.preset).tip_material)
 
     def open_world(self, number: int) -> World:
         """The world of one episode: the same course and number give the same one.

@@ -13,6 +13,7 @@ import numpy as np
 from drivers.actions import MoveTo
 from drivers.envelope import Limits, check_action, check_scan
 from drivers.errors import ConfigError, Refused
+from drivers.materials import borne
 from drivers.microscope import Feedback, MicroscopeState
 from drivers.scan import Frame, ScanSettings
 from sim.environments.catalogue import NM, PM, Choice, Kind, choices, tunnelling_point
@@ -101,8 +102,8 @@ def prepare(
     if worlds not in WORLDS:
         raise ConfigError(f"unknown worlds {worlds!r}; known are {', '.join(WORLDS)}")
     preset = load_preset(preset) if isinstance(preset, str) else preset
-    config, limits = config or EnvironmentConfig(), limits or Limits()
-    limits = preset.gentle.within(limits) if preset.gentle else limits
+    config = config or EnvironmentConfig()
+    limits = borne(limits or Limits(), preset.tip_material)
     state = _state(preset)
     frames = _frames(preset, config)
     for frame in frames:

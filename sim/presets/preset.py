@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from drivers.complaints import complaint
 from drivers.errors import ConfigError, FileError
+from drivers.materials import TipMaterial
 from sim.presets.blocks import Block, Frozen
 from sim.presets.inheritance import Table, extended, resolved
 from sim.presets.instrument import Controller, Landing, Motion, Noise
@@ -43,7 +44,6 @@ from sim.tips.blocks import (
     DipLaw,
     Dragging,
     FirstTip,
-    Gentle,
     Good,
     Healing,
     Hidden,
@@ -115,7 +115,7 @@ class Preset(Frozen):
     large_molecule: LargeMolecule | None = None
     healing: Healing | None = None
     dragging: Dragging | None = None
-    gentle: Gentle | None = None
+    tip_material: TipMaterial = "unknown"
     landing: Landing
     controller: Controller
     noise: Noise

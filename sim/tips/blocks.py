@@ -6,7 +6,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from drivers.envelope import Limits
 from sim.presets.blocks import Block
 from sim.presets.quantities import (
     Amount,
@@ -56,18 +55,6 @@ class Good(Block):
     step_reach_nm: Length = 30.0
     step_margin_nm: Relief = 0.05
     judged_by: tuple[Feature, ...] = ("herringbone", "step")
-
-
-class Gentle(Block):
-    """Pulses and indentations that are still gentle to tips of this material."""
-
-    max_pulse_v: Voltage
-    max_depth_nm: Height
-
-    def within(self, limits: Limits) -> Limits:
-        """``limits``, narrowed to what is gentle where they are wider."""
-        ours = Limits(max_pulse_v=self.max_pulse_v, max_depth_nm=self.max_depth_nm)
-        return limits.narrowest(ours)
 
 
 class Tunnelling(Block):

@@ -11,7 +11,8 @@ import numpy as np
 
 from drivers.actions import Action, CoarseMove, Indentation, MoveTo, TunnellingPoint
 from drivers.clock import VirtualClock
-from drivers.envelope import EnvelopedMicroscope, Limits
+from drivers.envelope import Limits
+from drivers.enveloped import EnvelopedMicroscope
 from drivers.errors import CommandFailed, ConnectionFailed, ConnectionLost
 from drivers.microscope import Capability, Feedback, MicroscopeState
 from drivers.outcome import Outcome, Trace

@@ -29,7 +29,8 @@ from agent.repair import repair
 from agent.result import RepairResult
 from drivers.bench import HOST, served
 from drivers.emergency import Emergency
-from drivers.envelope import EnvelopedMicroscope, Limits
+from drivers.envelope import Limits
+from drivers.enveloped import EnvelopedMicroscope
 from drivers.errors import ConnectionLost, GuardianLost
 from drivers.nanonis.client import NanonisConnection
 from drivers.nanonis.codes import ZStatus

@@ -10,7 +10,7 @@ from agent.display import Display
 from agent.guarding import guarded
 from agent.phases import Phase
 from agent.result import Progress
-from drivers.envelope import EnvelopedMicroscope
+from drivers.enveloped import EnvelopedMicroscope
 from drivers.errors import ConfigError
 from tests.agent.scripted import ScriptedMicroscope
 

@@ -17,7 +17,8 @@ from agent.record import Kind
 from agent.repair import repair
 from agent.result import Progress, RepairResult
 from drivers.actions import Action, CoarseMove
-from drivers.envelope import EnvelopedMicroscope, Limits
+from drivers.envelope import Limits
+from drivers.enveloped import EnvelopedMicroscope
 from drivers.microscope import Feedback
 from drivers.nanonis import codes
 from drivers.nanonis.codec import HEADER_SIZE, decode_reply

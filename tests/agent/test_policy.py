@@ -23,9 +23,9 @@ def test_the_shipped_policy_was_trained_on_reports_of_the_shipped_scorer() -> No
 
 def test_policies_go_by_name() -> None:
     learned = make_policy("learned", RepairSettings(), Limits(), RANGE_M)
-    assert isinstance(learned, LearnedPolicy)
+    assert isinstance(learned.policy, LearnedPolicy)
     rule = make_policy("escalation", RepairSettings(), Limits(), RANGE_M)
-    assert isinstance(rule, EscalationRule)
+    assert isinstance(rule.policy, EscalationRule)
     assert weights_hash("learned") == shipped_brain().manifest.sha256
     assert weights_hash("escalation") is None
     with pytest.raises(FileError, match="no policy 'intuition'; it has learned, escalation"):

@@ -18,12 +18,14 @@ from agent.record import Intent, Kind
 from agent.result import Progress
 from agent.session import CLOSE_TIMEOUT_S, run_repair
 from agent.warming import LINES, _made_up
-from drivers.actions import Indentation
+from drivers.actions import Indentation, Pulse, TunnellingPoint
 from drivers.envelope import Limits
 from drivers.registry import Address
 from drivers.scan import Frame, Scan
 from policies.scorer.assessable import why_not
 from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer
+
+PULSE = Pulse(at=TunnellingPoint(bias_v=0.5, setpoint_a=5e-11), bias_v=3.0, width_s=0.1)
 
 
 @pytest.fixture
@@ -135,6 +137,26 @@ async def test_a_tip_left_in_contact_is_withdrawn_before_anything_that_can_fail(
     with pytest.raises(ValueError, match="broken"):
         await run_repair(config, None, scorer, lambda _: None)
     assert microscope.calls == ["withdraw", "close"]
+
+
+@pytest.mark.parametrize(("real", "pulses"), [(True, 1), (False, 2)])
+async def test_what_runs_before_have_sent_counts_on_a_real_instrument(
+    microscope: ScriptedMicroscope,
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    real: bool,
+    pulses: int,
+):
+    if real:
+        microscope.true_state = lambda: None
+    monkeypatch.setattr("agent.warming.make_policy", lambda *_: Always(PULSE))
+    rare = config.model_copy(update={"limits": {"max_pulses_per_hour": 1.0}})
+    for _ in range(2):
+        result = await run_repair(rare, None, ScriptedScorer(), lambda _: None)
+        assert "max_pulses_per_hour" in result.reason
+    assert sum(isinstance(call, Pulse) for call in microscope.calls) == pulses
+    with Journal.open(Path(result.journal)) as journal:
+        assert len(journal.about()["policy"]["earlier_pulses_s"]) == (1 if real else 0)
 
 
 def test_the_made_up_scan_can_be_judged():

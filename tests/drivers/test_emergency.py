@@ -9,7 +9,8 @@ import pytest
 
 from drivers.clock import VirtualClock
 from drivers.emergency import Emergency, Exchange, Guardable
-from drivers.envelope import EnvelopedMicroscope, Limits
+from drivers.envelope import Limits
+from drivers.enveloped import EnvelopedMicroscope
 from drivers.nanonis.codec import HEADER_SIZE, OK, Header, decode_request, encode_reply
 from drivers.nanonis.codes import ScanAction, ScanDirection, Switch, ZStatus
 from drivers.nanonis.commands import lookup

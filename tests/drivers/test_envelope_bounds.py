@@ -24,7 +24,8 @@ from drivers.actions import (
 )
 from drivers.clock import VirtualClock
 from drivers.emergency import Emergency, Exchange, Framing
-from drivers.envelope import EnvelopedMicroscope, Limits, check_action, check_scan, check_spectrum
+from drivers.envelope import Limits, check_action, check_scan, check_spectrum
+from drivers.enveloped import EnvelopedMicroscope
 from drivers.errors import ConfigError, Refused
 from drivers.microscope import Capability, Feedback, MicroscopeState
 from drivers.outcome import Outcome
@@ -168,7 +169,9 @@ def test_no_build_is_wider_than_the_ceilings_that_are_written_down() -> None:
         "max_pulse_v": 10.0,
         "max_pulse_s": 1.0,
         "max_pulse_lift_nm": 5.0,
+        "max_pulses_per_hour": 600,
         "max_depth_nm": 10.0,
+        "max_depth_per_spot_nm": 40.0,
         "max_contact_bias_v": 0.5,
         "max_dwell_s": 10.0,
         "max_lift_nm": 50.0,
@@ -183,6 +186,7 @@ def test_no_build_is_wider_than_the_ceilings_that_are_written_down() -> None:
         "max_scan_lines": 4_096,
         "max_scan_s": 43_200.0,
         "max_coarse_steps": 200,
+        "max_unchecked_steps": 800,
         "min_retract_steps": 20,
         "max_approach_steps": 5000,
         "max_approach_s": 3600.0,

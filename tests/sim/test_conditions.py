@@ -26,7 +26,7 @@ def test_every_condition_goes_with_every_surface_and_tip(surface: str, condition
         assert f", {kelvin:g} K, simulated" in preset.title
         assert preset.spectrum.temperature_k == kelvin
         assert preset.steps == load_preset(surface).steps
-        assert (preset.gentle is None) is (tip is None)
+        assert preset.tip_material == (tip or "unknown")
         for feature in preset.good.judged_by:
             assert getattr(preset, CARRIERS[feature]) is not None
 
@@ -38,7 +38,7 @@ def test_a_condition_is_part_of_the_hash():
 
 def test_the_tip_has_the_last_word():
     cold, warm = load_preset("au111-ptir"), load_preset("au111-300k-ptir")
-    assert warm.gentle == cold.gentle
+    assert warm.tip_material == cold.tip_material
     assert warm.hidden == cold.hidden
     assert warm.motion == load_preset("au111-300k").motion
     assert warm.title == "Au(111), 300 K, simulated, cut PtIr tip"

@@ -8,6 +8,7 @@ import pytest
 from drivers.actions import Pulse
 from drivers.envelope import Limits
 from drivers.errors import ConfigError, Refused
+from drivers.materials import borne
 from drivers.registry import open_microscope
 from sim.environments.setup import prepare
 from sim.presets.preset import Preset, known_presets, known_tips, load_preset
@@ -36,7 +37,7 @@ def test_every_tip_goes_with_every_surface(tip: str):
         assert preset.title.startswith(bare.title)
         assert preset.steps == bare.steps
         assert preset.good.judged_by == bare.good.judged_by
-        assert preset.gentle is not None
+        assert preset.tip_material == tip
         hashes.add(preset.hash)
     assert len(hashes) == len(known_presets())
 
@@ -68,18 +69,11 @@ def test_materials_differ_as_they_are_said_to():
 
 
 @pytest.mark.parametrize("tip", known_tips())
-def test_the_gentle_range_lets_something_happen(tip: str):
+def test_what_a_material_bears_lets_something_happen(tip: str):
     preset = load_preset(f"au111-{tip}")
-    hidden, gentle = preset.hidden, preset.gentle
-    assert gentle.max_pulse_v > hidden.pulse_threshold_v.a
-    assert gentle.max_depth_nm > hidden.best_depth_nm.a
-
-
-def test_the_gentle_range_narrows_the_envelope_and_never_widens_it():
-    gentle = load_preset("au111-qplus").gentle
-    assert gentle.within(Limits()).max_pulse_v == 2.0
-    assert gentle.within(Limits()).max_depth_nm == 0.3
-    assert gentle.within(Limits(max_pulse_v=1.0)).max_pulse_v == 1.0
+    hidden, limits = preset.hidden, borne(Limits(), preset.tip_material)
+    assert hidden.pulse_threshold_v.a < limits.max_pulse_v < Limits().max_pulse_v
+    assert hidden.best_depth_nm.a < limits.max_depth_nm < Limits().max_depth_nm
 
 
 def test_environments_forbid_what_is_not_gentle():

@@ -13,7 +13,8 @@ from agent.benches.safety.adversary import Adversary
 from agent.benches.safety.strict import RELEASE, StrictController
 from drivers.actions import Action
 from drivers.clock import ScaledClock, VirtualClock
-from drivers.envelope import EnvelopedMicroscope, Limits
+from drivers.envelope import Limits
+from drivers.enveloped import EnvelopedMicroscope
 from drivers.errors import InstrumentError, Refused
 from drivers.microscope import Capability, Microscope
 from drivers.nanonis.bias import WorkingPoint
