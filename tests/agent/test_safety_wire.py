@@ -234,3 +234,27 @@ def test_the_same_seed_asks_for_the_same():
 
     assert asked() == asked()
     assert len(set(asked())) > 100
+
+
+def test_pulses_depths_and_steps_are_added_up():
+    standing = Standing(feedback=False, steps={MotorDirection.Z_MINUS: 20})
+    most = Limits()
+    for _ in range(int(most.max_pulses_per_hour)):
+        assert not offended("Bias.Pulse", PULSE, standing)
+    assert offended("Bias.Pulse", PULSE, standing)
+    standing.now_s = 3601.0
+    assert not offended("Bias.Pulse", PULSE, standing)
+
+    start = {"wait": 1, "timeout_ms": 100}
+    for _ in range(int(most.max_depth_per_spot_nm)):
+        offended("TipShaper.PropsSet", DIP, standing)
+        assert not offended("TipShaper.Start", start, standing)
+    assert offended("TipShaper.Start", start, standing)
+    standing.at_m = (20e-9, 0.0)
+    assert not offended("TipShaper.Start", start, standing)
+
+    standing.lateral = int(most.max_unchecked_steps) - 5
+    standing.steps[MotorDirection.X_PLUS] = 5
+    move = STEPS | {"direction": MotorDirection.X_PLUS}
+    assert not offended("Motor.StartMove", move, standing)
+    assert offended("Motor.StartMove", move, standing)

@@ -1,7 +1,8 @@
 """An adversary that asks for everything an instrument must never be asked for.
 
 It draws from one generator: numbers just outside a limit, numbers that are none, values of the
-wrong type, actions that lie about themselves, and now and then one that is in order.
+wrong type, actions that lie about themselves, and now and then one that is in order. Sometimes it
+insists on one that is in order, until it is too often.
 """
 
 from __future__ import annotations
@@ -51,6 +52,14 @@ HARMLESS: tuple[Wish, ...] = (
     RetuneFeedback(p_gain_m=10e-12, time_constant_s=100e-6),
     SCAN,
 )
+#: In order once, and a few times, but not for ever.
+WHIMS: tuple[Wish, ...] = (
+    Pulse(at=AT, bias_v=3.0, width_s=0.1),
+    Indentation(at=AT, depth_m=9 * NM, lift_m=40 * NM),
+    CoarseMove(x_steps=150, y_steps=-150, retract_steps=20),
+)
+#: How often it begins to insist, and how often it asks for the same then, at most.
+WHIM_SHARE, WHIM_LENGTH = 0.002, 1000
 #: What stands in a field where a number or a word should.
 POISON: tuple[object, ...] = (
     math.nan,
@@ -195,6 +204,8 @@ class Adversary:
     def __init__(self, rng: np.random.Generator, limits: Limits, range_m: float) -> None:
         self._rng = rng
         self._edges = edges(limits, range_m)
+        self._whim: Wish = WHIMS[0]
+        self._insisting = 0
         self._ways: Sequence[tuple[float, Callable[[], object]]] = (
             (0.50, self._just_outside),
             (0.85, self._poisoned),
@@ -206,6 +217,12 @@ class Adversary:
 
     def ask(self) -> object:
         """What is asked for next; hardly ever something that should be done."""
+        if not self._insisting and self._rng.random() < WHIM_SHARE:
+            self._whim = WHIMS[self._rng.integers(len(WHIMS))]
+            self._insisting = int(self._rng.integers(WHIM_LENGTH))
+        if self._insisting:
+            self._insisting -= 1
+            return self._whim
         drawn = self._rng.random()
         return next(way for share, way in self._ways if drawn < share)()
 

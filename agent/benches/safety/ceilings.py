@@ -26,13 +26,15 @@ FREE = frozenset(
         "Motor.StepCounterGet",
         "Motor.StopMove",
         "Scan.Action",
-        "TipShaper.Start",
         "ZCtrl.SwitchOffDelaySet",
         "ZCtrl.Withdraw",
     }
 )
 #: Conversions from metres to the units of the limits cost the last digits of a double.
 _DIGITS = 1 + 1e-12
+_HOUR_S = 3600.0
+#: Well within what the envelope takes for one spot, so that its edge does not matter.
+_SPOT_M = 14e-9
 
 
 @dataclass(slots=True)
@@ -46,6 +48,12 @@ class Standing:
         range_m: piezo range along x and y (m).
         lines: of the next scan.
         steps: coarse steps since the action began, by direction.
+        now_s: time (s).
+        at_m: where the tip is along x and y (m).
+        depth_m: how deep the next indentation goes (m).
+        pulses: when there were any (s).
+        dips: where there were indentations, and how deep (m); a coarse move leaves them behind.
+        lateral: coarse steps along the surface since the last approach.
     """
 
     bias_v: float = 0.5
@@ -54,6 +62,12 @@ class Standing:
     range_m: float = 1e-6
     lines: int = 1
     steps: dict[MotorDirection, int] = field(default_factory=dict)
+    now_s: float = 0.0
+    at_m: tuple[float, float] = (0.0, 0.0)
+    depth_m: float = 0.0
+    pulses: list[float] = field(default_factory=list)
+    dips: list[tuple[float, float, float]] = field(default_factory=list)
+    lateral: int = 0
 
 
 Values = Mapping[str, Any]
@@ -106,6 +120,9 @@ def _setpoint(values: Values, standing: Standing, limits: Limits) -> Iterator[st
 def _pulse(values: Values, standing: Standing, limits: Limits) -> Iterator[str]:
     relative = values["reference"] is PulseReference.RELATIVE
     peak_v = values["bias_v"] + (standing.bias_v if relative else 0.0)
+    standing.pulses.append(standing.now_s)
+    of_late = sum(at_s > standing.now_s - _HOUR_S for at_s in standing.pulses)
+    yield from _bounds("pulses within an hour", of_late, 0, limits.max_pulses_per_hour)
     yield from _bounds("peak (V)", abs(peak_v), 0.0, limits.max_pulse_v)
     yield from _positive("width (s)", values["width_s"], limits.max_pulse_s)
     if values["hold"] is PulseHold.KEEP or values["reference"] is PulseReference.KEEP:
@@ -118,6 +135,7 @@ def _pulse(values: Values, standing: Standing, limits: Limits) -> Iterator[str]:
 
 def _dip(values: Values, standing: Standing, limits: Limits) -> Iterator[str]:
     depth_m, lift_m = -values["tip_lift_m"], values["lift_height_m"]
+    standing.depth_m = depth_m
     yield from _bounds("depth (m)", depth_m, 0.0, limits.max_depth_nm * NM)
     yield from _bounds("lift (m)", lift_m, depth_m, limits.max_lift_nm * NM)
     for key in ("bias_v", "bias_lift_v"):
@@ -131,6 +149,18 @@ def _dip(values: Values, standing: Standing, limits: Limits) -> Iterator[str]:
         yield from _bounds("ramp (m/s)", length_m / max(values[key], 1e-300), 0.0, fastest)
     if SetSwitch.KEEP in (values["change_bias"], values["restore_feedback"]):
         yield "what the controller had last decides"
+
+
+def _start(values: Values, standing: Standing, limits: Limits) -> Iterator[str]:
+    x_m, y_m = standing.at_m
+    standing.dips.append((x_m, y_m, standing.depth_m))
+    spent_m = sum(
+        depth_m for at_x_m, at_y_m, depth_m in standing.dips
+        if math.hypot(at_x_m - x_m, at_y_m - y_m) <= _SPOT_M
+    )  # fmt: skip
+    # Every depth has been rounded.
+    most_m = limits.max_depth_per_spot_nm * NM * (1 + 1e-6)
+    yield from _bounds("depth on one spot (m)", spent_m, 0.0, most_m)
 
 
 def _z(values: Values, standing: Standing, limits: Limits) -> Iterator[str]:
@@ -204,6 +234,9 @@ def _motor(values: Values, standing: Standing, limits: Limits) -> Iterator[str]:
     elif direction is MotorDirection.Z_MINUS:
         yield from _bounds("retract", steps[direction], 1, limits.max_approach_steps)
     else:
+        standing.dips.clear()
+        standing.lateral += values["steps"]
+        yield from _bounds("steps unchecked", standing.lateral, 1, limits.max_unchecked_steps)
         yield from _bounds("sideways", steps[direction], 1, limits.max_coarse_steps)
         away = steps.get(MotorDirection.Z_MINUS, 0)
         yield from _bounds("retracted before", away, limits.min_retract_steps, math.inf)
@@ -226,6 +259,7 @@ _JUDGES: dict[str, Judge] = {
     "Scan.PropsSet": _repeats,
     "Scan.SpeedSet": _scan_speed,
     "TipShaper.PropsSet": _dip,
+    "TipShaper.Start": _start,
     "ZCtrl.GainSet": _gain,
     "ZCtrl.OnOffSet": _on_off,
     "ZCtrl.SetpntSet": _setpoint,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from agent.benches.safety.ceilings import Standing, offences
+from drivers.clock import Clock, VirtualClock
 from drivers.envelope import Limits
 from drivers.nanonis.codec import (
     HEADER_SIZE,
@@ -100,16 +101,17 @@ class StrictController:
     Attributes:
         requests: how many have come.
         offences: what was out of bounds in them.
+        clock: tells when they come.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.requests = 0
         self.offences: list[str] = []
+        self.clock: Clock = VirtualClock()
         self._limits = limits
         self._settings = {group: dict(values) for group, values in _SETTINGS.items()}
         self._counter = dict.fromkeys(_COUNTED, 0)
         self._standing = Standing(range_m=self._settings["Piezo.Range"]["x_m"])
-        self._x_m = self._y_m = 0.0
         self._scans = 0
 
     def rest(self) -> None:
@@ -125,6 +127,7 @@ class StrictController:
         self.requests += 1
         if header.name == "Motor.StartMove":
             self._count(values)
+        self._standing.now_s = self.clock.now()
         self.offences += offences(header.name, values, self._standing, self._limits)
         own = getattr(self, "_" + header.name.replace(".", "_").lower(), None)
         if own is not None:
@@ -162,7 +165,7 @@ class StrictController:
 
     def _signals_valsget(self, indexes: tuple[int, ...], wait_newest: int) -> dict[str, Any]:
         current_a = self._settings["ZCtrl.Setpnt"]["setpoint_a"] if self._standing.feedback else 0.0
-        known = (current_a, self._x_m, self._y_m, self._standing.z_m)
+        known = (current_a, *self._standing.at_m, self._standing.z_m)
         return {"values": tuple(known[index] for index in indexes)}
 
     def _scan_statusget(self) -> dict[str, Any]:
@@ -196,16 +199,18 @@ class StrictController:
         self._standing.feedback = self._settings["TipShaper.Props"]["restore_feedback"] is Switch.ON
 
     def _folme_xyposset(self, x_m: float, y_m: float, wait: int) -> None:
-        self._x_m, self._y_m = x_m, y_m
+        self._standing.at_m = (x_m, y_m)
 
     def _folme_xyposget(self, wait_newest: int) -> dict[str, Any]:
-        return {"x_m": self._x_m, "y_m": self._y_m}
+        x_m, y_m = self._standing.at_m
+        return {"x_m": x_m, "y_m": y_m}
 
     def _motor_stepcounterget(self, **resets: int) -> dict[str, Any]:
         return self._counter
 
     def _autoapproach_onoffset(self, status: Switch) -> None:
         if status is Switch.ON:
+            self._standing.lateral = 0
             self.rest()
 
     def _autoapproach_onoffget(self) -> dict[str, Any]:

@@ -132,6 +132,7 @@ class _Unwired(Session):
         """Find out what there is, then let time jump."""
         await super().open()
         self.clock = _Jumping()
+        self._controller.clock = self.clock
 
     async def call(self, name: str, /, **values: Any) -> dict[str, Any]:  # noqa: ANN401
         """Ask the controller, in bytes."""
