@@ -99,6 +99,8 @@ async def test_depths_add_up_on_one_spot_and_on_no_other() -> None:
 async def test_coarse_steps_add_up_until_an_approach() -> None:
     microscope = EnvelopedMicroscope(Recorder(), Limits().narrowed(max_unchecked_steps=300))
     assert await refused_by(microscope, move(200, -101)) == "max_unchecked_steps"
+    assert await refused_by(microscope, move(200, -100)) == ""
+    assert await refused_by(microscope, BACK) == ""
     assert await refused_by(microscope, move(-100, 100)) == ""
     assert await refused_by(microscope, move(101, 0)) == "max_unchecked_steps"
     assert await refused_by(microscope, move(0, -100)) == ""
@@ -168,9 +170,18 @@ def test_what_is_not_rationed_leaves_no_trace() -> None:
     assert (ledger.pulses(1.0), ledger.depth_m(0.0, 0.0), ledger.unchecked_steps) == (0, 0.0, 0)
 
 
-@given(x=st.floats(-1e-7, 1e-7), y=st.floats(-1e-7, 1e-7))
-def test_a_spot_reaches_as_far_as_said(x: float, y: float) -> None:
+NEARBY = st.floats(-5e-8, 5e-8)
+
+
+@given(dipped=st.tuples(NEARBY, NEARBY), asked=st.tuples(NEARBY, NEARBY))
+def test_a_spot_reaches_as_far_as_said(
+    dipped: tuple[float, float], asked: tuple[float, float]
+) -> None:
     ledger = Ledger()
-    ledger.note(dip(2.0), 0.0, 0.0, 0.0)
-    near = math.hypot(x, y) <= SPOT_M
-    assert ledger.depth_m(x, y) == (2e-9 if near else 0.0)
+    ledger.note(dip(2.0), *dipped, 0.0)
+    near = math.dist(dipped, asked) <= SPOT_M
+    assert ledger.depth_m(*asked) == (2e-9 if near else 0.0)
+
+
+def test_what_counts_as_an_hour_and_as_a_spot() -> None:
+    assert (HOUR_S, SPOT_M) == (3600.0, 15e-9)
