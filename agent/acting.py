@@ -14,8 +14,8 @@ from agent.record import Intent, Kind, encode_answer, encode_request
 from agent.run import Run
 from agent.supervision import Supervision
 from agent.wording import spot
-from drivers.actions import Action, Approach, CoarseMove, Indentation, MoveTo, Pulse
-from drivers.errors import Denied, Refused, SettingsChanged
+from drivers.actions import Action, Approach, CoarseMove, Indentation, MoveTo, Pulse, Wait
+from drivers.errors import Alarm, Denied, Refused, SettingsChanged
 from drivers.outcome import Outcome
 from drivers.sample_map import Site
 from policies.episode import Act
@@ -55,7 +55,7 @@ async def perform(run: Run, intent: Intent) -> Outcome:
         Denied: it was not allowed and not sent.
         Refused: it lies outside the envelope and was not sent.
         SettingsChanged: somebody else has changed what the agent had set; it was not sent.
-        Alarm: a watch was set off; it was not sent.
+        Alarm: a watch was set off; it was not sent, or was a wait that was broken off.
         InstrumentError: the instrument failed.
         FileError: the journal cannot be written; if that was the intent, nothing was sent.
     """
@@ -65,6 +65,8 @@ async def perform(run: Run, intent: Intent) -> Outcome:
     # Last of all: while somebody was asked, somebody may have changed something.
     await run.instrument(run.watchdog.inspect())
     entry = run.journal.intend(intent, run.now_s)
+    if isinstance(intent.action, Wait):
+        return await _wait(run, intent.action, entry)
     try:
         outcome = await run.instrument(run.microscope.perform(intent.action))
     except (Refused, SettingsChanged) as refusal:
@@ -72,6 +74,23 @@ async def perform(run: Run, intent: Intent) -> Outcome:
         raise
     # Any other error leaves the intent without an answer: whether the tip was touched is unknown.
     run.watchdog.acted(intent.action)
+    run.journal.done(entry, outcome)
+    return outcome
+
+
+async def _wait(run: Run, action: Wait, entry: int) -> Outcome:
+    started_s = run.now_s
+    try:
+        async with run.watchdog.beside_waiting():
+            outcome = await run.instrument(run.microscope.perform(action))
+    except Refused as refusal:
+        run.journal.refused(entry, str(refusal), run.now_s)
+        raise
+    except (SettingsChanged, Alarm) as error:
+        # A wait changes nothing, so how it ended is known.
+        broken_off = Outcome(started_s, run.now_s, notes=(f"broken off: {error}",))
+        run.journal.done(entry, broken_off)
+        raise
     run.journal.done(entry, outcome)
     return outcome
 
@@ -100,9 +119,9 @@ async def _get_allowed(run: Run, supervision: Supervision, intent: Intent) -> No
 
 
 async def _hear(run: Run, supervision: Supervision, request: Request) -> None:
-    loop = asyncio.get_running_loop()
+    loop, beside = asyncio.get_running_loop(), run.watchdog.beside_waiting()
     try:
-        async with asyncio.timeout_at(request.expires_s):
+        async with beside, asyncio.timeout_at(request.expires_s):
             answer = await run.instrument(supervision.asker.ask(request))
     except TimeoutError:
         run.journal.note(Kind.EXPIRED, run.now_s, {"request": request.id})

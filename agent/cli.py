@@ -53,6 +53,7 @@ def repair(
     from agent.config import load_config
     from agent.display import Display
     from agent.loop import run
+    from agent.screen import unblocked
     from agent.session import run_repair
     from agent.terminal import Terminal
     from policies.scorer import Scorer
@@ -64,12 +65,13 @@ def repair(
         unattended=unattended,
         supervised=supervised,
     )
-    asker = Terminal.open() if settings.approval.supervised else None
     display = Display(Console(stderr=True, quiet=quiet))
-    scorer = Scorer.load()
     try:
-        with display:
-            run(run_repair(settings, seed, scorer, display.show, asker))
+        with unblocked() as screen:
+            asker = Terminal.open(screen) if settings.approval.supervised else None
+            scorer = Scorer.load()
+            with display:
+                run(run_repair(settings, seed, scorer, display.show, asker))
     finally:
         # Also after Ctrl-C: what was done to the tip must be told.
         if display.result is not None:
@@ -82,15 +84,17 @@ def _tell(result: RepairResult, *, as_json: bool) -> None:
     from rich.console import Console
 
     from agent.display import result_table
+    from agent.screen import unblocked
 
     if as_json:
         typer.echo(result.to_json())
     else:
         Console().print(result_table(result))
-    if result.outcome in ("paused", "stopped"):
-        typer.echo(f"tipsmith: {result.reason}", err=True)
-    if result.warning is not None:
-        typer.echo(f"tipsmith: {result.warning}", err=True)
+    with unblocked():
+        if result.outcome in ("paused", "stopped"):
+            typer.echo(f"tipsmith: {result.reason}", err=True)
+        if result.warning is not None:
+            typer.echo(f"tipsmith: {result.warning}", err=True)
 
 
 @config.command()

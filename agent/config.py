@@ -217,7 +217,9 @@ class WatchdogSettings(_Section):
     """When the watches beside a run are set off.
 
     Attributes:
-        current_ratio: current between steps that is too much, in setpoints.
+        current_ratio: current that is too much, in setpoints.
+        max_current_pa: the same in itself (pA), below what the preamplifier clips at; the smaller
+            counts, and never less than one and a half setpoints.
         z_margin: share of the z range, at either end of it, in which nothing is begun.
         stall_s: wall time without a line after which a scan counts as stalled (s), at least.
         stall_lines: the same in times of a line.
@@ -228,6 +230,7 @@ class WatchdogSettings(_Section):
     """
 
     current_ratio: float = Field(20.0, gt=1, le=1000)
+    max_current_pa: float = Field(9_000.0, ge=1, le=1_000_000)
     z_margin: float = Field(0.02, ge=0, lt=0.5)
     stall_s: float = Field(120.0, ge=1, le=3600)
     stall_lines: float = Field(10.0, ge=2, le=1000)

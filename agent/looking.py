@@ -73,19 +73,20 @@ async def _scan(
     arrived: list[ScanLine] = []
     stream = scorer.stream(_setting(scan_settings))
     await run.instrument(run.watchdog.inspect())
-    lines = run.microscope.scan(scan_settings)
-    try:
-        while line := await run.instrument(
-            run.watchdog.next_line(lines, scan_settings, first=not arrived)
-        ):
-            arrived.append(line)
-            report = stream.read(line)
-            run.tell(replace(run.progress, lines=len(arrived), report=report))
-            enough = len(arrived) >= settings.least_share * settings.lines
-            if settings.stop_early and not whole and enough and stream.stop_early():
-                break
-    finally:
-        await run.instrument(lines.aclose())
+    async with run.watchdog.beside_scan():
+        lines = run.microscope.scan(scan_settings)
+        try:
+            while line := await run.instrument(
+                run.watchdog.next_line(lines, scan_settings, first=not arrived)
+            ):
+                arrived.append(line)
+                report = stream.read(line)
+                run.tell(replace(run.progress, lines=len(arrived), report=report))
+                enough = len(arrived) >= settings.least_share * settings.lines
+                if settings.stop_early and not whole and enough and stream.stop_early():
+                    break
+        finally:
+            await run.instrument(lines.aclose())
     run.watchdog.scanned(scan_settings.at)
     return arrived
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.approval import Answer, Request, digest
+from agent.screen import Screen
 from agent.wording import describe, spot
 from drivers.errors import ConfigError
 
@@ -39,18 +40,23 @@ class Terminal:
     Args:
         descriptor: of the terminal, for reading.
         console: where questions are written.
+        screen: what ``console`` writes to, if that may lag behind.
     """
 
-    def __init__(self, descriptor: int, console: Console) -> None:
+    def __init__(self, descriptor: int, console: Console, screen: Screen | None = None) -> None:
         self._descriptor = descriptor
         self._console = console
+        self._screen = screen
         self._reader: threading.Thread | None = None
         self._heard: asyncio.Queue[bytes] | None = None
         self._gone = False
 
     @classmethod
-    def open(cls) -> Terminal:
+    def open(cls, screen: Screen | None = None) -> Terminal:
         """The terminal of this process.
+
+        Args:
+            screen: what stands for its standard error, if anything does.
 
         Raises:
             ConfigError: it has none, or may not read from it.
@@ -65,15 +71,15 @@ class Terminal:
                 "supervised mode asks in the terminal, and a job in the background cannot read "
                 "it; start it in the foreground, or without --supervised"
             )
-        return cls(sys.stdin.fileno(), Console(stderr=True, highlight=False))
+        return cls(sys.stdin.fileno(), Console(stderr=True, highlight=False), screen)
 
     async def ask(self, request: Request) -> Answer:
         """Show ``request`` and wait for a line that answers it; a terminal that is gone says no."""
+        await self._show(_question(request))
         _forget_typed(self._descriptor)
         self._listen()
-        # What the thread has read already is taken in, and dropped, before anything is asked.
+        # What the thread has read already is taken in, and dropped, before an answer can come.
         await asyncio.sleep(0)
-        self._console.print(Text(_question(request)))
         self._heard = asyncio.Queue()
         try:
             while (said := await self._said(request, self._heard)) is None:
@@ -84,6 +90,15 @@ class Terminal:
         shown = digest(request.action, request.x_m, request.y_m)
         by = "nobody: the terminal is gone" if self._gone else _operator()
         return Answer(request.id, shown, said, by)
+
+    async def _show(self, question: str) -> None:
+        """Show ``question``; returns once it stands there: nobody can answer what they cannot see.
+
+        If it was dropped before it got there, it is shown again.
+        """
+        self._console.print(Text(question))
+        while self._screen is not None and not await self._screen.shown():
+            self._console.print(Text(question))
 
     async def _said(self, request: Request, heard: asyncio.Queue[bytes]) -> bool | None:
         """Yes, no, or nothing that could be understood before the next reminder."""

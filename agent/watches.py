@@ -11,6 +11,8 @@ from agent.hands import Left
 from drivers.microscope import Feedback, MicroscopeState
 
 PA, NM = 1e-12, 1e-9
+#: Setpoints that a current may reach where ``max_current_pa`` leaves less.
+HEADROOM = 1.5
 
 
 class Reaction(StrEnum):
@@ -26,8 +28,9 @@ class Sighting:
     """What there is to watch at one moment; None is what was not looked at or cannot be known.
 
     Attributes:
-        state: the instrument, between steps.
+        state: the instrument.
         left: how the agent has left it.
+        under_way: whether the agent scans, and so sets what it needs itself.
         overdue_s: wall time for which a line of the scan was waited for in vain (s).
         silent_s: wall time for which an answer of the instrument was waited for in vain (s).
         jumped_s: how far this computer's clock has jumped since the last sighting (s).
@@ -42,6 +45,7 @@ class Sighting:
     jumped_s: float | None = None
     disk_mib: float | None = None
     memory_mib: float | None = None
+    under_way: bool = False
 
 
 Complaint = str | None
@@ -64,31 +68,43 @@ class Watch:
 
 def _current(seen: Sighting, settings: WatchdogSettings) -> Complaint:
     state = seen.state
-    if state is None or abs(state.current_a) <= settings.current_ratio * state.setpoint_a:
+    if state is None:
         return None
-    return (
-        f"the current is {state.current_a / PA:.0f} pA, more than {settings.current_ratio:g} times "
-        f"the setpoint of {state.setpoint_a / PA:g} pA"
-    )
+    relative_a = settings.current_ratio * state.setpoint_a
+    # Where the setpoint itself is that high, so is what the preamplifier can tell.
+    absolute_a = max(settings.max_current_pa * PA, HEADROOM * state.setpoint_a)
+    if abs(state.current_a) <= min(relative_a, absolute_a):
+        return None
+    told = f"the current is {state.current_a / PA:.0f} pA, more than"
+    setpoint = f"the setpoint of {state.setpoint_a / PA:g} pA"
+    if relative_a <= absolute_a:
+        return f"{told} {settings.current_ratio:g} times {setpoint}"
+    return f"{told} {absolute_a / PA:.0f} pA, at {setpoint}"
 
 
 def _z_range(seen: Sighting, settings: WatchdogSettings) -> Complaint:
     state = seen.state
     if state is None or state.feedback is not Feedback.ON:
         return None
-    end_m = state.range_m[2] / 2
-    if abs(state.z_m) <= (1 - 2 * settings.z_margin) * end_m:
+    low_m, high_m = state.z_reach_m
+    margin_m = settings.z_margin * (high_m - low_m)
+    if low_m + margin_m <= state.z_m <= high_m - margin_m:
         return None
+    which = "range" if state.z_limits_m is None else "z limits"
     return (
-        f"z is {state.z_m / NM:.1f} nm, at the end of its range of +-{end_m / NM:g} nm; "
-        "approach anew from the middle of it"
+        f"z is {state.z_m / NM:.1f} nm, at the end of its {which} from {low_m / NM:g} to "
+        f"{high_m / NM:g} nm; approach anew from the middle of it"
     )
 
 
 def _feedback(seen: Sighting, _: WatchdogSettings) -> Complaint:
-    if seen.state is None or seen.left is None or seen.left.feedback is Feedback.WITHDRAWN:
+    state = seen.state
+    if state is None or seen.left is None or seen.left.feedback is Feedback.WITHDRAWN:
         return None
-    if seen.state.feedback is not Feedback.WITHDRAWN:
+    # Setting a scan up may find the feedback off, and switches it on before it starts.
+    if seen.under_way and state.scanning and state.feedback is Feedback.HELD:
+        return "the feedback is off while the tip scans; find out why before going on"
+    if state.feedback is not Feedback.WITHDRAWN:
         return None
     return (
         "the tip was in contact and is withdrawn, by the controller's protection or by somebody "
@@ -97,7 +113,9 @@ def _feedback(seen: Sighting, _: WatchdogSettings) -> Complaint:
 
 
 def _operator(seen: Sighting, _: WatchdogSettings) -> Complaint:
-    changes = seen.left.changes(seen.state) if seen.left and seen.state else []
+    if seen.left is None or seen.state is None or seen.under_way:
+        return None
+    changes = seen.left.changes(seen.state)
     if not changes:
         return None
     return f"somebody else is at the instrument: {'; '.join(changes)}; nothing is overwritten"

@@ -7,20 +7,28 @@ import math
 import shutil
 import time
 from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from agent.beside import Beside
 from agent.config import WatchdogSettings
 from agent.hands import Left
 from agent.watches import WATCHES, Reaction, Sighting, Watch
 from drivers.actions import Action, TunnellingPoint
+from drivers.clock import VirtualClock
 from drivers.enveloped import EnvelopedMicroscope
 from drivers.errors import Alarm, SettingsChanged
 from drivers.microscope import MicroscopeState
 from drivers.scan import ScanLine, ScanSettings
 
 MIB = 2**20
+#: Wall time between two looks at the instrument during a scan, and while something is waited for.
+SCAN_LOOK_S = 1.0
+WAIT_LOOK_S = 3.0
+#: Wall time for which trouble has to last during a scan (s).
+LASTING_S = 0.25
 _MEMORY = Path("/proc/meminfo")
 
 
@@ -102,6 +110,24 @@ class Watchdog:
         state = await self._state()
         self._judge(self._sighting(state))
 
+    def beside_waiting(self) -> Beside:
+        """Inspect every few seconds while the context runs, in which nothing is done.
+
+        The context raises what ``inspect`` does, and breaks off what is waited for.
+        """
+        return Beside(self.inspect, WAIT_LOOK_S)
+
+    def beside_scan(self) -> AbstractAsyncContextManager[object]:
+        """Look at the instrument every second while the context runs, in which it scans.
+
+        The context raises an Alarm if a watch was set off, and breaks the scan off.
+        """
+        # Where time passes only for who waits, nothing happens behind a scan's back, and a reading
+        # more or less, by the clock on the wall, would make each run another one.
+        if isinstance(self._microscope.clock, VirtualClock):
+            return nullcontext()
+        return Beside(self._glance, SCAN_LOOK_S)
+
     async def next_line(
         self, lines: AsyncGenerator[ScanLine], settings: ScanSettings, *, first: bool
     ) -> ScanLine | None:
@@ -131,6 +157,19 @@ class Watchdog:
         """Remember that ``action`` was carried out."""
         if self._left is not None:
             self._left = self._left.after(action)
+
+    async def _glance(self) -> None:
+        if self._set_off_under_way(await self._state()):
+            # Bias and setpoint of the scan may just be set, or the tip may cross a bump.
+            await asyncio.sleep(LASTING_S)
+            for watch, complaint in self._set_off_under_way(await self._state()):
+                self._react(watch, complaint)
+
+    def _set_off_under_way(self, state: MicroscopeState) -> list[tuple[Watch, str]]:
+        # The computer is looked at with every line.
+        seen = Sighting(state, self._left, under_way=True)
+        complaints = ((watch, watch.complain(seen, self._settings)) for watch in WATCHES)
+        return [(watch, complaint) for watch, complaint in complaints if complaint is not None]
 
     async def _state(self) -> MicroscopeState:
         silent_s = self._settings.silent_s

@@ -50,6 +50,8 @@ class MicroscopeState:
         scanning: whether a scan runs.
         range_m: full piezo range in x, y and z (m), centred on zero.
         retracted_steps: verified coarse steps away from the sample since the last contact.
+        z_limits_m: lowest and highest z that the controller lets the tip go to (m), or None where
+            it lets it go through its whole range.
     """
 
     time_s: float
@@ -63,6 +65,14 @@ class MicroscopeState:
     scanning: bool
     range_m: tuple[float, float, float]
     retracted_steps: int = 0
+    z_limits_m: tuple[float, float] | None = None
+
+    @property
+    def z_reach_m(self) -> tuple[float, float]:
+        """Lowest and highest z that the tip can get to (m)."""
+        end_m = self.range_m[2] / 2
+        low_m, high_m = self.z_limits_m or (-end_m, end_m)
+        return max(low_m, -end_m), min(high_m, end_m)
 
 
 @runtime_checkable

@@ -83,6 +83,7 @@ class NanonisMicroscope:
             scanning=(await session.read("Scan.StatusGet"))["status"] is Switch.ON,
             range_m=(range_m["x_m"], range_m["y_m"], range_m["z_m"]),
             retracted_steps=self._rig.retracted_steps,
+            z_limits_m=await self._rig.z.limits(),
         )
 
     def scan(self, settings: ScanSettings) -> AsyncGenerator[ScanLine]:

@@ -61,10 +61,16 @@ class ZControl:
     async def withdrawn_from(self) -> float:
         """Height from which on a tip counts as withdrawn, by the z range and its limits (m)."""
         range_m: float = (await self._session.read("Piezo.RangeGet"))["z_m"]
-        top_m = range_m / 2
-        if (await self._session.read("ZCtrl.LimitsEnabledGet"))["status"] is Switch.ON:
-            top_m = min(top_m, (await self._session.read("ZCtrl.LimitsGet"))["high_m"])
+        limits_m = await self.limits()
+        top_m = range_m / 2 if limits_m is None else min(range_m / 2, limits_m[1])
         return top_m - _END_FRACTION * range_m
+
+    async def limits(self) -> tuple[float, float] | None:
+        """Lowest and highest z that the controller allows (m), or None where it limits nothing."""
+        if (await self._session.read("ZCtrl.LimitsEnabledGet"))["status"] is not Switch.ON:
+            return None
+        limits = await self._session.read("ZCtrl.LimitsGet")
+        return limits["low_m"], limits["high_m"]
 
     async def within_reach(self) -> Feedback:
         """What the controller does with a tip that is near the sample: ON or HELD.

@@ -45,6 +45,7 @@ WITHIN = [
     Sighting(),
     sighted(current_a=0.99e-9),
     sighted(z_m=-0.479e-6),
+    sighted(z_m=0.21e-6, z_limits_m=(-0.2e-6, 0.22e-6)),
     replace(FINE, disk_mib=None, memory_mib=None),
 ]
 
@@ -61,6 +62,32 @@ def test_every_watch_is_set_off_by_what_it_watches_alone(name: str):
 @pytest.mark.parametrize("seen", WITHIN)
 def test_nothing_is_set_off_by_what_is_within_bounds(seen: Sighting):
     assert barking(seen) == []
+
+
+# From 0.45 nA on, 20 setpoints are more than a preamplifier tells that clips at 10 nA; of the
+# setpoints that the limits allow, none sets the watch off by itself.
+@pytest.mark.parametrize(
+    ("setpoint_a", "threshold_a"),
+    [(50e-12, 1e-9), (0.45e-9, 9e-9), (1e-9, 9e-9), (6e-9, 9e-9), (8e-9, 12e-9), (20e-9, 30e-9)],
+)
+def test_a_current_is_held_against_the_setpoint_and_the_preamplifier(
+    setpoint_a: float, threshold_a: float
+):
+    left = replace(FINE.left, setpoint_a=setpoint_a)
+    for share, told in ((0.99, []), (1.01, ["current"])):
+        state = replace(FOUND, setpoint_a=setpoint_a, current_a=share * threshold_a)
+        assert barking(replace(FINE, state=state, left=left)) == told
+
+
+@pytest.mark.parametrize(("z_m", "told"), [(-0.199e-6, ["z range"]), (0.0, [])])
+def test_a_tip_stuck_at_a_limit_of_the_controller_is_seen(z_m: float, told: list[str]):
+    assert barking(sighted(z_m=z_m, z_limits_m=(-0.2e-6, 0.2e-6))) == told
+
+
+def test_limits_beyond_the_piezo_do_not_widen_its_range():
+    wide = replace(FOUND, z_limits_m=(-5e-6, 0.2e-6))
+    assert wide.z_reach_m == (-0.5e-6, 0.2e-6)
+    assert FOUND.z_reach_m == (-0.5e-6, 0.5e-6)
 
 
 def test_a_tip_that_the_agent_withdrew_may_stand_at_the_end_of_its_range():

@@ -22,7 +22,7 @@ from drivers.nanonis.commands import SIMULATED_PRODUCT
 from drivers.nanonis.logger import LogFrame, Recording
 from drivers.nanonis.microscope import NanonisMicroscope
 from drivers.registry import open_microscope
-from tests.drivers.nanonis_fake import AT, PORT, SCAN, Controller, meet, whole_scan
+from tests.drivers.nanonis_fake import AT, PORT, SCAN, TOP_M, Controller, meet, whole_scan
 
 PULSE = Pulse(at=AT, bias_v=4.0, width_s=0.1, z_offset_m=1e-9)
 DIP = Indentation(at=AT, depth_m=1e-9, lift_m=2e-9)
@@ -71,6 +71,20 @@ def test_the_z_limit_counts_as_the_end_of_the_range():
         fake.status, fake.z_m = ZStatus.OFF, 50e-9
         with pytest.raises(ContactLost, match="withdrawn"):
             await microscope.perform(PULSE)
+
+    meet(test)
+
+
+def test_the_state_tells_the_z_limits_in_force():
+    async def test(microscope: NanonisMicroscope, fake: Controller) -> None:
+        fake.store["ZCtrl.Limits"] = {"high_m": 50e-9, "low_m": -40e-9}
+        state = await microscope.state()
+        assert state.z_limits_m is None
+        assert state.z_reach_m == pytest.approx((-TOP_M, TOP_M))
+        fake.store["ZCtrl.LimitsEnabled"]["status"] = Switch.ON
+        state = await microscope.state()
+        assert state.z_limits_m == pytest.approx((-40e-9, 50e-9))
+        assert state.z_reach_m == state.z_limits_m
 
     meet(test)
 
