@@ -15,11 +15,12 @@ from agent.run import Run
 from agent.supervision import Supervision
 from agent.wording import spot
 from drivers.actions import Action, Approach, CoarseMove, Indentation, MoveTo, Pulse, Wait
-from drivers.errors import Alarm, Denied, Refused, SettingsChanged
+from drivers.errors import Alarm, ConfigError, Denied, Refused, SettingsChanged
 from drivers.outcome import Outcome
 from drivers.sample_map import Site
 from policies.episode import Act
 from policies.history import Acted
+from policies.legal import way_back
 
 
 async def act(run: Run, step: Act, settings: RepairSettings) -> Acted:
@@ -28,16 +29,19 @@ async def act(run: Run, step: Act, settings: RepairSettings) -> Acted:
     Raises:
         Denied: the action was not allowed and not sent.
         Refused: the action lies outside the envelope and was not sent.
+        ConfigError: the instrument is not configured for the action; it was not sent.
         InstrumentError: the instrument failed.
     """
     action, site = step.action, step.site
+    back: Approach | None = None
+    if isinstance(action, CoarseMove):
+        back = way_back(action, settings.at, run.microscope.limits)
     if isinstance(action, Pulse | Indentation):
         speed = settings.travel_nm_per_s * 1e-9
         there = MoveTo(x_m=site.x_m, y_m=site.y_m, speed_m_per_s=speed)
         await perform(run, _intent(there, site, "to the spot of the action", own=False))
     outcome = await perform(run, _intent(action, site, step.reason, own=True))
-    if isinstance(action, CoarseMove):
-        back = Approach(at=settings.at)
+    if back is not None:
         await perform(run, _intent(back, site, "back to the surface", own=False))
     return Acted(action, site.x_m, site.y_m, outcome)
 
@@ -54,6 +58,7 @@ async def perform(run: Run, intent: Intent) -> Outcome:
     Raises:
         Denied: it was not allowed and not sent.
         Refused: it lies outside the envelope and was not sent.
+        ConfigError: the instrument is not configured for it; it was not sent.
         SettingsChanged: somebody else has changed what the agent had set; it was not sent.
         Alarm: a watch was set off; it was not sent, or was a wait that was broken off.
         InstrumentError: the instrument failed.
@@ -69,7 +74,7 @@ async def perform(run: Run, intent: Intent) -> Outcome:
         return await _wait(run, intent.action, entry)
     try:
         outcome = await run.instrument(run.microscope.perform(intent.action))
-    except (Refused, SettingsChanged) as refusal:
+    except (Refused, ConfigError, SettingsChanged) as refusal:
         run.journal.refused(entry, str(refusal), run.now_s)
         raise
     # Any other error leaves the intent without an answer: whether the tip was touched is unknown.

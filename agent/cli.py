@@ -104,7 +104,8 @@ def check(
     ] = None,
 ) -> None:
     """Say whether a configuration file can be used."""
-    from agent.config import DEFAULT_FILE, load_config
+    from agent.config import load_config
+    from agent.places import DEFAULT_FILE
 
     load_config(file or DEFAULT_FILE)
     typer.echo(f"{file or DEFAULT_FILE} is fine")

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -20,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from agent.places import DEFAULT_FILE, DEFAULT_STATE
 from drivers.actions import Finite, MoveTo, Positive, TunnellingPoint
 from drivers.complaints import complaint
 from drivers.envelope import Limits, check_action, check_scan
@@ -33,7 +33,6 @@ ActionKind = Literal[
     "pulse", "indentation", "move_to", "coarse_move", "approach", "wait", "retune_feedback"
 ]
 PolicyName = Literal["learned", "escalation"]
-DEFAULT_FILE = Path("tipsmith.toml")
 
 
 class _Section(BaseModel):
@@ -171,7 +170,7 @@ class GuardianSettings(_Section):
         blind_after_s: time without an answer to them after which the agent stops (s).
     """
 
-    state: str = str(platformdirs.user_state_path("tipsmith") / "guardian.json")
+    state: str = str(DEFAULT_STATE)
     unattended: bool = False
     lease_s: float = Field(0.1, ge=0.02, le=1)
     lost_after_s: float = Field(0.5, ge=0.2, le=5)

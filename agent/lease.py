@@ -14,10 +14,14 @@ from dataclasses import asdict
 from agent.config import GuardianSettings
 from agent.guardian.asking import HOST
 from agent.guardian.desk import MAX_LINE, Answer, decode_answer, encode_request
+from agent.guardian.lease import ARMING_S
 from agent.guardian.statefile import Report
 from agent.guardian.states import State
 from drivers.emergency import Emergency
 from drivers.errors import GuardianLost
+
+#: Time for the guardian to write down what it guards (s): shorter than it waits for the agent.
+ARMING_PATIENCE_S = 0.8 * ARMING_S
 
 
 class Lease:
@@ -115,7 +119,9 @@ class Lease:
             await self._writer.wait_closed()
 
     async def _arm(self, emergency: Emergency) -> None:
-        answer = await self._ask("arm", orders=asdict(emergency), timing=self._settings.timing)
+        answer = await self._ask(
+            "arm", ARMING_PATIENCE_S, orders=asdict(emergency), timing=self._settings.timing
+        )
         if not answer.done:
             raise GuardianLost(f"the guardian refuses to guard this run: {answer.reason}")
         self._renewing = asyncio.create_task(self._renew(), name="lease")
@@ -153,13 +159,13 @@ class Lease:
         elif answer.state is not State.BLIND or self._armed:
             raise GuardianLost(f"the guardian is {answer.state}: {answer.reason}")
 
-    async def _ask(self, question: str, **more: object) -> Answer:
+    async def _ask(self, question: str, patience_s: float | None = None, **more: object) -> Answer:
         """Ask the guardian.
 
         Raises:
             GuardianLost: it does not answer in time.
         """
-        patience_s = self._settings.lost_after_s
+        patience_s = patience_s or self._settings.lost_after_s
         try:
             async with self._turn, asyncio.timeout(patience_s):
                 self._writer.write(encode_request(question, self._token, **more))

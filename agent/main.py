@@ -35,11 +35,15 @@ def _run(arguments: Sequence[str]) -> None:
         _leave(trouble, BROKEN_INSTALLATION_EXIT)
     # Only now is it certain that this is our package.
     from agent.root import run
-    from drivers.errors import TipsmithError
 
     try:
         run(arguments)
-    except TipsmithError as error:
+    except Exception as error:
+        # It brings all drivers with it, and 'tipsmith stop' must not wait for them.
+        from drivers.errors import TipsmithError
+
+        if not isinstance(error, TipsmithError):
+            raise
         _leave(str(error), error.exit_code)
 
 

@@ -21,6 +21,8 @@ def make_policy(
     limits: Limits,
     range_m: tuple[float, float],
     earlier_s: Sequence[float] = (),
+    *,
+    coarse: bool,
 ) -> Policy:
     """The policy called ``name``, held to so many pulses an hour.
 
@@ -30,6 +32,7 @@ def make_policy(
         limits: the envelope.
         range_m: piezo range in x and y (m).
         earlier_s: instrument times of the pulses of runs before (s).
+        coarse: whether the instrument has coarse motion.
 
     Raises:
         FileError: this version has none of that name, or its weights are damaged.
@@ -39,7 +42,7 @@ def make_policy(
         case "escalation":
             return Rationed(rule, limits, earlier_s)
         case "learned":
-            means = Means(settings.at, limits, range_m)
+            means = Means(settings.at, limits, range_m, coarse=coarse)
             learned = LearnedPolicy(shipped_brain(), means, rule, settings.scan_s)
             return Rationed(learned, limits, earlier_s)
     raise FileError(

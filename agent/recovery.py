@@ -9,7 +9,8 @@ from agent.acting import perform
 from agent.journal.past import Past, Standing, latest_run
 from agent.record import Intent, Kind, encode_intent
 from agent.run import Run
-from drivers.actions import Approach, TunnellingPoint
+from drivers.actions import TunnellingPoint
+from policies.legal import approach
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,5 +94,5 @@ async def recover(run: Run, found: Found, at: TunnellingPoint) -> None:
     run.journal.note(Kind.WITHDRAWN, run.now_s, {})
     # What broke off may have been in the middle of changing the instrument.
     state = await run.instrument(run.watchdog.begin())
-    back = Approach(at=at)
+    back = approach(at, run.microscope.limits)
     await perform(run, Intent(back, state.x_m, state.y_m, "back to the surface", own=False))

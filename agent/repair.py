@@ -20,15 +20,18 @@ from agent.supervision import Supervision
 from drivers.enveloped import EnvelopedMicroscope
 from drivers.errors import FileError, SettingsChanged, TipsmithError, UserError
 from drivers.finishing import finish
+from drivers.microscope import WITHDRAWAL_ENDS_S, Capability
 from policies.episode import Act, Declare, Look, next_step
 from policies.history import Acted, Event, Looked
 from policies.judging import Judge
 from policies.proposal import Policy
 
-#: Wall time after which a withdrawal that does not end is given up (s).
-WITHDRAW_TIMEOUT_S = 30.0
+#: Wall time after which a withdrawal that does not end is given up (s): only a driver that hangs
+#: takes longer than the longest that drivers wait for a slow rig.
+WITHDRAW_TIMEOUT_S = WITHDRAWAL_ENDS_S + 10.0
 #: Wall time after which the guardian withdraws, too (s): six times what a withdrawal from contact
-#: takes on the simulated controller, over TCP, until it is verified.
+#: takes on the simulated controller, over TCP, until it is verified. A rig that is just slow cannot
+#: be told from a link that is dead, and withdraws no less for being told so twice.
 OVERDUE_S = 3.0
 
 
@@ -68,6 +71,7 @@ async def repair(
     Raises:
         UserError: the journal holds a run already.
         CancelledError: after the tip was withdrawn; the listener has got the result.
+        Exception: a fault of the program, as it was raised, after the same.
     """
     _refuse_to_resume(journal)
     run = Run(microscope, journal, on_progress, watchdogs, supervision)
@@ -83,6 +87,11 @@ def _refuse_to_resume(journal: Journal) -> None:
         )
     if journal.records():
         raise UserError(f"{journal.path} holds a run already; start a new one")
+
+
+def _fault(error: Exception) -> str:
+    what = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return f"a fault of the program ({what}); report it with what standard error says"
 
 
 class _Repair:
@@ -121,6 +130,9 @@ class _Repair:
             if isinstance(error, SettingsChanged) and self._guard.attended:
                 return self._pause(str(error))
             return await finish(self._stop(str(error), error.exit_code))
+        except Exception as error:
+            await finish(self._stop(_fault(error), NOT_GOOD_EXIT))
+            raise
         finally:
             if not self._run.ended:
                 await finish(self._stop("interrupted", NOT_GOOD_EXIT))
@@ -128,7 +140,11 @@ class _Repair:
     async def _until_declared(self) -> Declare:
         run, settings = self._run, self._settings
         x_m, y_m, _ = (await run.instrument(run.watchdog.begin())).range_m
-        started = {"range_m": (x_m, y_m), "settings": settings.model_dump(mode="json")}
+        started = {
+            "range_m": (x_m, y_m),
+            "settings": settings.model_dump(mode="json"),
+            "coarse": Capability.COARSE in run.microscope.capabilities,
+        }
         run.journal.note(Kind.STARTED, run.now_s, started)
         if self._found is not None:
             await recover(run, self._found, settings.at)
@@ -184,11 +200,11 @@ class _Repair:
         with suppress(FileError):
             self._run.journal.note(Kind.ERROR, self._run.now_s, error)
         if failure is not None:
-            reason += f"; THE TIP COULD NOT BE WITHDRAWN ({failure}), look after it now"
+            reason += f"; {failure}"
         return self._end("stopped", reason, confirmed_on=0, exit_code=exit_code)
 
     async def _withdraw(self) -> str | None:
-        """Withdraw, with the guardian's help where it is needed; why it failed, or None."""
+        """Withdraw, with the guardian's help where it is needed; what to do if it failed."""
         withdrawing = asyncio.create_task(self._withdraw_alone())
         await asyncio.wait({withdrawing}, timeout=OVERDUE_S)
         if not withdrawing.done():
@@ -200,11 +216,17 @@ class _Repair:
 
     async def _withdraw_alone(self) -> str | None:
         try:
-            async with asyncio.timeout(WITHDRAW_TIMEOUT_S):
+            async with asyncio.timeout(WITHDRAW_TIMEOUT_S) as limit:
                 await self._run.instrument(self._run.microscope.withdraw())
         # Whatever a driver raises, the tip may still be in contact.
         except Exception as error:
-            return str(error) or type(error).__name__
+            if limit.expired():
+                return (
+                    f"THE TIP WAS NOT SEEN AT THE UPPER END after {WITHDRAW_TIMEOUT_S:g} s; it may "
+                    "still be moving; look at it now"
+                )
+            why = str(error) or type(error).__name__
+            return f"THE TIP COULD NOT BE WITHDRAWN ({why}), look after it now"
         return None
 
     def _end(

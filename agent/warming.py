@@ -14,6 +14,7 @@ import numpy as np
 from agent.config import Config, RepairSettings
 from agent.policy import make_policy
 from drivers.enveloped import EnvelopedMicroscope
+from drivers.microscope import Capability
 from drivers.scan import Frame, Scan, ScanLine, ScanSettings
 from policies import observe
 from policies.judging import Judge
@@ -37,7 +38,10 @@ async def prepared(
     """
     x_m, y_m, _ = (await microscope.state()).range_m
     limits, range_m = microscope.limits, (x_m, y_m)
-    policy = make_policy(config.policy.name, config.repair, limits, range_m, earlier_s)
+    coarse = Capability.COARSE in microscope.capabilities
+    policy = make_policy(
+        config.policy.name, config.repair, limits, range_m, earlier_s, coarse=coarse
+    )
     await _warm_up(scorer, policy, config.repair)
     return policy
 

@@ -13,6 +13,10 @@ from drivers.outcome import Outcome
 from drivers.scan import ScanLine, ScanSettings
 from drivers.spectrum import Spectrum, SpectrumSettings
 
+#: Wall-clock time after which every driver has seen the tip withdrawn or has given up (s), however
+#: slowly its rig withdraws and however often a command had to be sent again.
+WITHDRAWAL_ENDS_S = 160.0
+
 
 class Capability(StrEnum):
     """What an instrument can do beyond being asked for its state and withdrawing."""
@@ -99,12 +103,17 @@ class Microscope(Protocol):
         """Carry out one action and return what it did.
 
         Raises:
+            ConfigError: the instrument is not configured for it; nothing was sent.
             OutcomeUnknown: the action was sent and its end was not seen.
         """
         ...
 
     async def withdraw(self) -> None:
-        """Stop what runs and pull the tip back to the upper end of the z range."""
+        """Stop what runs and pull the tip back to the upper end of the z range.
+
+        Raises:
+            InstrumentError: within ``WITHDRAWAL_ENDS_S``: the tip was not seen there.
+        """
         ...
 
     async def close(self) -> None:

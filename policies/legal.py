@@ -6,13 +6,17 @@ import math
 from collections.abc import Sequence
 from typing import TypeVar
 
-from drivers.actions import Action
+from drivers.actions import Action, Approach, CoarseMove, TunnellingPoint
 from drivers.envelope import Limits, check_action
 from drivers.errors import Refused
 from drivers.microscope import Feedback, MicroscopeState
 from drivers.sample_map import SampleMap, Site, spoiled_diameter_m
 
 A = TypeVar("A", bound=Action)
+
+#: Steps that the approach after a coarse move may make, per step away: a motor slips and has play,
+#: and sideways the surface may fall away.
+STEPS_BACK = 2
 
 #: Stands for the instrument of which only the limits are asked: in contact, with any range.
 ANYWHERE = MicroscopeState(
@@ -63,3 +67,37 @@ def passes(action: Action, limits: Limits) -> bool:
     except Refused:
         return False
     return True
+
+
+def approach(at: TunnellingPoint, limits: Limits) -> Approach:
+    """The usual approach, with no more steps and time than the limits leave it.
+
+    Args:
+        at: tunnelling point to approach with.
+        limits: the envelope.
+    """
+    usual = Approach(at=at)
+    return usual.model_copy(
+        update={
+            "max_steps": min(usual.max_steps, int(limits.max_approach_steps)),
+            "timeout_s": min(usual.timeout_s, limits.max_approach_s),
+            "settle_timeout_s": min(usual.settle_timeout_s, limits.max_approach_s),
+        }
+    )
+
+
+def way_back(move: CoarseMove, at: TunnellingPoint, limits: Limits) -> Approach:
+    """The approach that is to follow a coarse move; to be asked for before anything is moved.
+
+    Raises:
+        Refused: the limits leave no approach, or none that is sure to come back.
+    """
+    back, needed = approach(at, limits), STEPS_BACK * move.retract_steps
+    check_action(back, ANYWHERE, limits)
+    if back.max_steps < needed:
+        raise Refused(
+            "max_approach_steps",
+            f"coarse_move refused: to come back from {move.retract_steps} steps away an approach "
+            f"needs up to {needed} and may make {back.max_steps}; retract by fewer steps",
+        )
+    return back

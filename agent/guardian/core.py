@@ -51,11 +51,15 @@ class Guardian:
         return self._effects.popleft() if self._effects else None
 
     def arm(self, now: float, orders: Orders, timing: Timing) -> bool:
-        """Grant a lease and look at the instrument; False unless disarmed."""
+        """Look at the instrument and grant a lease; False unless disarmed.
+
+        The lease begins with the first ``renew``, when what was armed is written down.
+        """
         steady = self._clock.read(now)
         if self.state is not State.DISARMED:
             return False
         duty = self._duty = _Duty(steady, orders, timing, self._effects)
+        duty.lease.spare(steady)
         self._enter(State.BLIND, f"looking for the instrument at {orders.host}:{orders.port}")
         self._begin(duty)
         return True
@@ -87,6 +91,12 @@ class Guardian:
         if self._duty is not None and self.state in GUARDING:
             self._let_go("the agent has ended in order")
         return self.state is State.DISARMED
+
+    def refuse(self, now: float, reason: str) -> None:
+        """Guard nothing after all: what was armed cannot be written down."""
+        self._clock.read(now)
+        if self.state in GUARDING:
+            self._let_go(reason)
 
     def trip(self, now: float, reason: str) -> bool:
         """Withdraw now, if not done already; False if nothing is guarded."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from agent.guardian.orders import Timing
 
+#: Silence allowed to an agent until it is told that it is guarded (s): what is armed has to reach
+#: the disk before.
+ARMING_S = 5.0
+
 
 class SteadyClock:
     """Seconds since the first reading of another clock; never goes back.
@@ -41,6 +45,10 @@ class Lease:
         """The agent has given a sign of life."""
         self._until = now + self._timing.lost_after_s
         self._graced = False
+
+    def spare(self, now: float) -> None:
+        """The agent waits to be told that it is guarded."""
+        self._until = now + max(ARMING_S, self._timing.lost_after_s)
 
     def lost(self, now: float) -> bool:
         """Whether the agent has been silent for too long; to be asked often."""

@@ -81,12 +81,15 @@ class VisitorLink(asyncio.Protocol):
     """One visitor, answered line by line.
 
     Args:
-        answer: turns a line of the visitor, which is this object, into one of the guardian.
+        answer: turns a line of the visitor, which is this object, into one of the guardian, or into
+            None if ``reply`` will bring it.
         left: called with the visitor that is gone.
     """
 
     def __init__(
-        self, answer: Callable[[bytes, object], bytes], left: Callable[[object], None]
+        self,
+        answer: Callable[[bytes, VisitorLink], bytes | None],
+        left: Callable[[VisitorLink], None],
     ) -> None:
         self._answer = answer
         self._left = left
@@ -101,10 +104,15 @@ class VisitorLink(asyncio.Protocol):
         """Called by asyncio."""
         *lines, self._begun = (self._begun + data).split(b"\n")
         for line in lines:
-            if self._transport is not None:
-                self._transport.write(self._answer(line, self))
+            if self._transport is not None and (answer := self._answer(line, self)) is not None:
+                self.reply(answer)
         if len(self._begun) > MAX_LINE and self._transport is not None:
             self._transport.abort()
+
+    def reply(self, line: bytes) -> None:
+        """Give an answer."""
+        if self._transport is not None:
+            self._transport.write(line)
 
     def connection_lost(self, _: Exception | None) -> None:
         """Called by asyncio."""

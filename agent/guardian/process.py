@@ -127,12 +127,19 @@ class GuardianProcess:
                 async with asyncio.timeout(TICK_S):
                     await self._ended.wait()
 
-    def _answer(self, line: bytes, visitor: object) -> bytes:
+    def _answer(self, line: bytes, visitor: VisitorLink) -> bytes | None:
         answer = self._desk.answer(time.monotonic(), line, visitor)
         self._carry_out()
         return answer
 
-    def _visitor_left(self, visitor: object) -> None:
+    def _written(self, report: Report, problem: str | None) -> None:
+        waited = self._desk.written(time.monotonic(), report.handed, problem)
+        if waited is not None:
+            visitor, line = waited
+            visitor.reply(line)
+        self._carry_out()
+
+    def _visitor_left(self, visitor: VisitorLink) -> None:
         self._desk.left(time.monotonic(), visitor)
         self._carry_out()
 
@@ -171,7 +178,13 @@ class GuardianProcess:
         self._used = self._used or state is not State.DISARMED
         if state is State.DISARMED:
             self._desk.handed = None
-        self._teller.tell(self._report(state, reason), aloud=state in LATCHED or not self._once)
+        report = self._report(state, reason)
+        heed = asyncio.get_running_loop().call_soon_threadsafe
+        self._teller.tell(
+            report,
+            aloud=state in LATCHED or not self._once,
+            written=lambda problem: heed(self._written, report, problem),
+        )
         if state is State.DISARMED:
             # Nothing is urgent any more, and the next run must find the file as it is.
             self._teller.flush()

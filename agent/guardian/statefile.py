@@ -49,11 +49,15 @@ def write_report(path: Path, report: Report) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(asdict(report), file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(asdict(report), file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        # Of one that failed nothing is left: neither its token nor the room that it takes.
+        draft.unlink(missing_ok=True)
     _settle(path.parent)
 
 
@@ -108,9 +112,11 @@ def read_report(path: Path) -> Report | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
+        # Some errors hold what was read, the token with it, and this goes into logs.
         raise ValueError(
-            f"{path} holds no report of a guardian ({error!r}), so nobody knows what was armed; "
-            "see at the instrument that the tip is withdrawn, then run 'tipsmith guardian --rearm'"
+            f"{path} holds no report of a guardian ({type(error).__name__}), so nobody "
+            "knows what was armed; see at the instrument that the tip is withdrawn, then run "
+            "'tipsmith guardian --rearm'"
         ) from None
 
 

@@ -101,7 +101,9 @@ class _Decider:
             raise _unfit(journal, f"its settings are not those of this version ({error})") from None
         name, range_m = about["policy"]["name"], tuple(started["range_m"])
         earlier_s = about["policy"].get("earlier_pulses_s", ())
-        policy = make_policy(name, settings, limits, range_m, earlier_s)
+        # Older journals do not say: there every policy could choose coarse motion.
+        coarse = started.get("coarse", True)
+        policy = make_policy(name, settings, limits, range_m, earlier_s, coarse=coarse)
         # Older journals do not say; a rule has none.
         if about["policy"].get("weights") != weights_hash(name):
             raise _unfit(journal, f"this version's {name!r} policy has learned something else")

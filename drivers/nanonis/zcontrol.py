@@ -19,6 +19,8 @@ _log = logging.getLogger(__name__)
 MIN_BIAS_V = 1e-3
 #: Wall-clock time for which withdrawing is tried again when the controller does not answer (s).
 WITHDRAW_DEADLINE_S = 20.0
+#: Time that a rig may take to withdraw once it was told to (s).
+WITHDRAW_S = 120.0
 # Wall-clock time allowed for an answer: to a stop, and to what pulls the tip back or tells it.
 _STOP_S = 0.5
 _ANSWER_S = 3.0
@@ -27,7 +29,6 @@ _RETRY_S = 0.25
 _POLL_S = 0.05
 _SWITCH_S = 5.0
 _WITHDRAW_POLL_S = 0.2
-_WITHDRAW_S = 120.0
 # The height at which the tip is held is averaged, so that noise of one moment does not count.
 _HOLD_AVERAGE_S = 0.05
 _LIFT_TOLERANCE_M = 50e-12
@@ -176,8 +177,8 @@ class ZControl:
             await asyncio.sleep(_RETRY_S)
         if not arrived:
             raise InstrumentError(
-                f"the tip has not reached the upper end of its range within {_WITHDRAW_S:g} s of "
-                "being withdrawn; look at the instrument"
+                f"the tip was not seen at the upper end of its range after {WITHDRAW_S:g} s; it "
+                "may still be moving; look at it now"
             )
 
     async def _pull_back(self, turn: int) -> bool:
@@ -186,7 +187,7 @@ class ZControl:
             "ZCtrl.Withdraw", turn=turn, within_s=_ANSWER_S, wait=0, timeout_ms=-1
         )
         return await self._session.until(
-            self._is_withdrawn, every_s=_WITHDRAW_POLL_S, within_s=_WITHDRAW_S
+            self._is_withdrawn, every_s=_WITHDRAW_POLL_S, within_s=WITHDRAW_S
         )
 
     async def _stop_all(self) -> bool:

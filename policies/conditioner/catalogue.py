@@ -24,7 +24,8 @@ from drivers.actions import (
     Wait,
 )
 from drivers.envelope import Limits
-from policies.legal import passes
+from drivers.errors import Refused
+from policies.legal import passes, way_back
 from policies.report import ImageState
 
 NM = 1e-9
@@ -133,12 +134,14 @@ class Means:
         limits: the envelope.
         range_m: piezo range in x and y (m).
         feedback: the usual gains, None if they are not known; then nothing can be retuned.
+        coarse: whether the instrument has coarse motion.
     """
 
     at: TunnellingPoint
     limits: Limits
     range_m: tuple[float, float]
     feedback: RetuneFeedback | None = None
+    coarse: bool = True
     _made: dict[tuple[int, int | None], Action | None] = field(default_factory=dict, repr=False)
 
     def action(self, index: int, contact_nm: float | None) -> Action | None:
@@ -191,7 +194,7 @@ class Means:
             case Kind.WAIT:
                 return Wait(seconds=choice.duration_s)
             case Kind.COARSE_MOVE:
-                return CoarseMove(x_steps=LATERAL_STEPS, y_steps=0, retract_steps=RETRACT_STEPS)
+                return self._coarse_move() if self.coarse else None
             case Kind.RETUNE:
                 return self._retuned(choice.level)
 
@@ -206,6 +209,14 @@ class Means:
             lift_m=lift_m,
             lift_time_s=RAMP_S,
         )
+
+    def _coarse_move(self) -> CoarseMove | None:
+        move = CoarseMove(x_steps=LATERAL_STEPS, y_steps=0, retract_steps=RETRACT_STEPS)
+        try:
+            way_back(move, self.at, self.limits)
+        except Refused:
+            return None
+        return move
 
     def _retuned(self, factor: float) -> RetuneFeedback | None:
         usual = self.feedback

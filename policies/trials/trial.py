@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from drivers.actions import Action, Approach, CoarseMove, Indentation, MoveTo, Pulse
+from drivers.actions import Action, CoarseMove, Indentation, MoveTo, Pulse
 from drivers.envelope import check_action, check_scan
 from drivers.errors import InstrumentError, Refused
 from drivers.outcome import Outcome
@@ -23,6 +23,7 @@ from drivers.scan import Frame, Scan
 from policies import observe
 from policies.episode import Act, Declare, Look, next_step
 from policies.history import Acted, Event, Looked, area_left, last_look
+from policies.legal import approach
 from policies.report import TipReport
 from policies.trials.course import Course
 from policies.trials.entrants import Bout, Entering, enter
@@ -134,7 +135,7 @@ class Trial:
             self._perform(MoveTo(x_m=site.x_m, y_m=site.y_m, speed_m_per_s=speed))
         outcome = self._perform(action)
         if isinstance(action, CoarseMove):
-            self._perform(Approach(at=self._course.at))
+            self._perform(approach(self._course.at, self._limits))
         self._spoiled_good += good and not world.is_good
         self._area_nm2 += math.pi / 4 * (spoiled_diameter_m(action) / NM) ** 2
         return Acted(action, site.x_m, site.y_m, outcome)

@@ -50,10 +50,14 @@ class DeskWorld:
     Attributes:
         world: the guardian's core, and what it withdraws.
         asked: what was asked besides the renewals, with its time (s).
+        disk: why nothing can be written, or None.
+        disk_s: how long it takes to write what is armed (s).
     """
 
     world: World = field(default_factory=World)
     asked: list[tuple[str, float]] = field(default_factory=list)
+    disk: str | None = None
+    disk_s: float = 0.0
 
     @property
     def state(self) -> State:
@@ -77,7 +81,11 @@ class DeskWorld:
             question = json.loads(line)["ask"]
             if question != "renew":
                 self.asked.append((question, self.world.now))
-            writer.write(self._desk.answer(self.world.now, line, self))
+            answer = self._desk.answer(self.world.now, line, self)
+            if answer is None:
+                await asyncio.sleep(self.disk_s)
+                _, answer = self._desk.written(self.world.now, self._desk.handed, self.disk)
+            writer.write(answer)
             self.world.settle()
         self._desk.left(self.world.now, self)
         self.world.settle()

@@ -63,6 +63,7 @@ class World:
 
     def arm(self) -> World:
         assert self.guardian.arm(self.now, ORDERS, TIMING)
+        self.guardian.renew(self.now)
         self.settle()
         return self
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint
@@ -15,10 +17,12 @@ import pytest
 from agent.benches.safety.faults import subject
 from agent.guardian.alive import alone
 from agent.guardian.asking import ask
+from agent.guardian.desk import Answer
 from agent.guardian.statefile import Report, write_report
 from agent.guardian.states import State
 from agent.installation import own_version
 from agent.main import main
+from agent.places import DEFAULT_STATE, guardian_state
 from drivers.bench import served
 
 Tipsmith = Callable[..., tuple[int, str, str]]
@@ -52,6 +56,20 @@ def tipsmith(
     return run
 
 
+def whom_it_asks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The state files that are asked from now on; whatever is asked, the tip is withdrawn."""
+    asked: list[Path] = []
+
+    def ask(path: Path, _: str, **__: object) -> Answer:
+        asked.append(path)
+        return Answer(
+            done=True, state=State.WITHDRAWN if len(asked) > 1 else State.TRIPPING, reason=""
+        )
+
+    monkeypatch.setattr("agent.guardian.asking.ask", ask)
+    return asked
+
+
 def left(state: Path, word: State, port: int = 1) -> None:
     """What a guardian leaves behind that has ended."""
     write_report(state, Report(word, "why", "2026-01-01", 1, port, "token", None))
@@ -66,7 +84,99 @@ def test_without_a_guardian_there_is_nothing_to_say_and_nothing_to_stop(tipsmith
     code, out, err = tipsmith("stop")
     assert (code, out) == (3, "")
     assert err.startswith("tipsmith: no guardian guards a run")
+    assert "another is given by --state" in err
     assert err.endswith("withdraw at the instrument\n")
+
+
+UNUSABLE = {
+    "no TOML": b"[guardian\nstate = ",
+    "no text": b"\xff\xfe",
+    "deep": b"a = " + 5000 * b"[",
+    "no section": b"guardian = 3",
+    "no name": b"[guardian]\nstate = 3",
+}
+
+
+@pytest.mark.parametrize("config", UNUSABLE.values(), ids=UNUSABLE)
+def test_stop_is_not_refused_for_what_a_configuration_holds(
+    tipsmith: Tipsmith, state: Path, monkeypatch: pytest.MonkeyPatch, config: bytes
+):
+    asked = whom_it_asks(monkeypatch)
+    usual = state.with_name("usual.json")
+    monkeypatch.setattr("agent.guardian_cli.DEFAULT_STATE", usual)
+    (state.parent / "tipsmith.toml").write_bytes(config)
+    code, out, err = tipsmith("stop")
+    assert (code, asked) == (0, [usual, usual])
+    assert out.startswith("the tip is withdrawn")
+    assert err.startswith("tipsmith: tipsmith.toml ")
+    assert err.endswith(f"; asking by {usual} instead\n")
+    # Whose latch it would end, nobody knows.
+    for arguments in (("guardian",), ("guardian", "--rearm")):
+        code, out, err = tipsmith(*arguments)
+        assert (code, out) == (2, "")
+        assert err.endswith("correct it, or give the state file by --state\n")
+    assert len(asked) == 2
+
+
+def test_stop_looks_at_nothing_but_the_state_file(
+    tipsmith: Tipsmith, state: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = whom_it_asks(monkeypatch)
+    wrong = "[limits]\nmax_depth_nm = 1e9\n[repair]\nlines = -1\n[unheard_of]\n"
+    with (state.parent / "tipsmith.toml").open("a") as file:
+        file.write(wrong)
+    assert tipsmith("stop")[::2] == (0, "")
+    assert asked.pop() == state
+
+
+def test_stop_takes_a_state_file_by_hand_from_any_folder(
+    tipsmith: Tipsmith, state: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = whom_it_asks(monkeypatch)
+    (state.parent / "tipsmith.toml").write_text("no TOML")
+    other = state.with_name("other.json")
+    assert tipsmith("stop", "--state", str(other))[::2] == (0, "")
+    assert asked == [other, other]
+
+
+def test_a_missing_configuration_is_told_only_if_it_was_named(
+    tipsmith: Tipsmith, state: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = whom_it_asks(monkeypatch)
+    monkeypatch.setattr("agent.guardian_cli.DEFAULT_STATE", state)
+    code, _, err = tipsmith("stop", "--config", "nowhere.toml")
+    assert (code, err) == (0, f"tipsmith: nowhere.toml is missing; asking by {state} instead\n")
+    assert asked.pop() == state
+    (state.parent / "tipsmith.toml").unlink()
+    assert guardian_state() == DEFAULT_STATE
+
+
+def test_guardian_takes_a_state_file_by_hand(tipsmith: Tipsmith, state: Path):
+    other = state.with_name("other.json")
+    left(other, State.WITHDRAWN)
+    assert tipsmith("guardian", "--state", str(other))[1].startswith("not running; it ended")
+    assert tipsmith("guardian", "--rearm", "--state", str(other))[0] == 0
+    assert not other.exists()
+
+
+def test_nothing_slow_is_loaded_before_a_stop_is_sent(tmp_path: Path):
+    """What a command loads is part of the time from the operator's hand to the withdrawal."""
+    program = (
+        "import sys, typer, agent.guardian.asking as asking\n"
+        "def ask(*_, **__):\n"
+        "    print(sorted({'drivers', 'numpy', 'policies', 'agent.config'} & set(sys.modules)))\n"
+        "asking.ask = ask\n"
+        "from agent.guardian_cli import stop\n"
+        "from agent.main import main\n"
+        "app = typer.Typer()\n"
+        "app.command()(stop)\n"
+        "import agent.root\n"
+        "agent.root.gather = lambda _: app\n"
+        "main(['--state', sys.argv[1]])\n"
+    )
+    arguments = [sys.executable, "-c", program, str(tmp_path / "guardian.json")]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("[]\n", 3), done.stderr
 
 
 def test_a_latch_outlives_its_guardian_until_a_human_ends_it(tipsmith: Tipsmith, state: Path):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.guardian.lease import ARMING_S
 from agent.guardian.states import ALLOWED, GUARDING, LATCHED, State
 from tests.agent.guardian_world import ORDERS, TAIL, TICK_S, TIMING, World
 
@@ -41,6 +42,38 @@ def test_silence_withdraws_in_order_and_is_verified():
     at = dict(world.sent[2:6])["withdraw"]
     assert 0.5 < at - 1000.0 <= 0.5 + 2 * TICK_S
     assert "no sign of life" in world.guardian.reason
+
+
+def test_silence_counts_from_the_moment_that_the_agent_is_told():
+    world = World()
+    assert world.guardian.arm(world.now, ORDERS, TIMING)
+    world.run(ARMING_S - 0.1)
+    assert world.guardian.state is State.ARMED
+    world.guardian.renew(world.now)
+    world.run(TIMING.lost_after_s - 0.02)
+    assert world.guardian.state is State.ARMED
+    world.run(0.1)
+    assert world.guardian.state is State.WITHDRAWN
+
+
+def test_an_agent_that_is_never_told_is_not_waited_for_for_ever():
+    world = World()
+    assert world.guardian.arm(world.now, ORDERS, TIMING)
+    world.run(ARMING_S + 0.1)
+    assert world.guardian.state is State.WITHDRAWN
+
+
+def test_what_is_refused_was_never_guarded():
+    world = World().arm()
+    world.guardian.refuse(world.now, "no room")
+    world.settle()
+    world.run(10.0)
+    assert (world.guardian.state, world.guardian.reason) == (State.DISARMED, "no room")
+    assert "withdraw" not in world.names()
+    latched = tripped()
+    latched.guardian.refuse(latched.now, "no room")
+    assert latched.guardian.reason == "for the test"
+    assert latched.guardian.state in LATCHED
 
 
 def test_a_silent_agent_is_noticed_before_the_instrument_was_ever_read():

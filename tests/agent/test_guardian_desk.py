@@ -60,8 +60,15 @@ class Counter:
         self.agent = object()
 
     def ask(self, question: str, *, visitor: object = None, **more: object) -> Answer:
+        answer = self.say(question, visitor=visitor, **more)
+        if answer is None:
+            who, answer = self.desk.written(1.0, self.desk.handed, None)
+            assert who is (visitor or self.agent)
+        return decode_answer(answer)
+
+    def say(self, question: str, *, visitor: object = None, **more: object) -> bytes | None:
         line = encode_request(question, TOKEN, **more)
-        return decode_answer(self.desk.answer(1.0, line, visitor or self.agent))
+        return self.desk.answer(1.0, line, visitor or self.agent)
 
 
 def test_a_lease_is_armed_renewed_and_given_back():
@@ -72,6 +79,42 @@ def test_a_lease_is_armed_renewed_and_given_back():
     assert counter.ask("disarm") == Answer(True, State.DISARMED, "the agent has ended in order")
     counter.desk.left(2.0, counter.agent)
     assert counter.guardian.state is State.DISARMED
+
+
+def test_nobody_is_told_that_a_lease_is_armed_before_it_is_written_down():
+    counter = Counter()
+    assert counter.desk.written(1.0, None, None) is None
+    assert counter.say("arm", **HANDED) is None
+    # What is written meanwhile of something else says nothing of it, and others are answered.
+    assert counter.desk.written(1.0, None, None) is None
+    assert counter.desk.written(1.0, dict(counter.desk.handed), "of another") is None
+    assert counter.ask("state", visitor=object()).state is State.BLIND
+    who, line = counter.desk.written(2.0, counter.desk.handed, None)
+    answer = decode_answer(line)
+    assert (who, answer.done, answer.state) == (counter.agent, True, State.BLIND)
+    assert counter.desk.written(3.0, counter.desk.handed, "too late") is None
+    assert counter.guardian.state is State.BLIND
+
+
+def test_what_cannot_be_written_down_is_not_guarded():
+    counter = Counter()
+    counter.say("arm", **HANDED)
+    _, line = counter.desk.written(2.0, counter.desk.handed, "no room")
+    answer = decode_answer(line)
+    assert (answer.done, answer.state) == (False, State.DISARMED)
+    assert answer.reason.startswith("the state file cannot be written (no room), and a guardian")
+    counter.desk.left(3.0, counter.agent)
+    assert counter.guardian.state is State.DISARMED
+    assert counter.ask("arm", visitor=object(), **HANDED).done
+
+
+@pytest.mark.parametrize("problem", [None, "no room"])
+def test_a_stop_does_not_wait_for_the_disk(problem: str | None):
+    counter = Counter()
+    counter.say("arm", **HANDED)
+    assert counter.ask("trip", visitor=object(), reason="the operator's stop").done
+    _, line = counter.desk.written(2.0, counter.desk.handed, problem)
+    assert decode_answer(line) == Answer(False, State.TRIPPING, "the operator's stop")
 
 
 def test_an_agent_that_leaves_with_the_lease_has_died():
@@ -214,6 +257,22 @@ def test_a_report_is_on_the_disk_before_it_takes_its_place(
     assert done == [path.stat().st_size, "replaced", "folder"]
 
 
+def test_of_a_report_that_cannot_be_written_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "guardian.json"
+    old, new = (Report(State.ARMED, why, "2026-01-01", 1, 2, TOKEN, None) for why in ("old", "new"))
+    write_report(path, old)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_report(path, new)
+    assert read_report(path) == old
+    assert [found.name for found in tmp_path.iterdir()] == ["guardian.json"]
+
+
 @pytest.mark.parametrize("place", ["open", "fsync"])
 def test_a_folder_that_cannot_be_synced_stops_no_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
@@ -313,8 +372,21 @@ def test_what_is_no_report_is_told(tmp_path: Path, text: str):
         read_report(path)
 
 
+@pytest.mark.parametrize("harm", [b"\xff", b"", b'", "more": 1, "state": "x'])
+def test_the_token_of_a_damaged_file_is_told_to_nobody(tmp_path: Path, harm: bytes):
+    path = tmp_path / "guardian.json"
+    write_report(path, Report(State.ARMED, "why", "2026-01-01", 1, 2, "the-secret", None))
+    whole = path.read_bytes()
+    # In the middle of the text, after the token, or with its end gone.
+    path.write_bytes(whole.replace(b"why", b"why" + harm) if harm else whole[:-4])
+    with pytest.raises(ValueError, match="holds no report") as caught:
+        read_report(path)
+    assert "the-secret" not in f"{caught.value} {caught.value!r}"
+    assert caught.value.__suppress_context__
+
+
 def test_what_cannot_be_read_is_no_report(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"holds no report of a guardian \(.*Error"):
+    with pytest.raises(ValueError, match=r"holds no report of a guardian \(\w+Error\)"):
         read_report(tmp_path)
 
 

@@ -10,6 +10,7 @@ import runpy
 import signal
 import struct
 import sys
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from agent.guardian import __main__ as program
-from agent.guardian import alive, asking, process
+from agent.guardian import alive, asking, process, telling
 from agent.guardian.desk import Answer, decode_answer, encode_request
 from agent.guardian.process import GuardianProcess
 from agent.guardian.statefile import Report, read_report, write_report
@@ -318,6 +319,73 @@ async def test_it_withdraws_although_a_silent_program_has_the_port_of_its_predec
             await until(lambda: told(path) is State.WITHDRAWN)
             assert controller.withdrawn
             assert read_report(path).port != port
+
+
+NO_ROOM = OSError(28, "No space left on device")
+
+
+def refuse_writing(_: Path, __: Report) -> None:
+    raise NO_ROOM
+
+
+async def test_nothing_is_guarded_that_cannot_be_written_down(
+    path: Path, controller: Controller, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(telling, "RETRY_S", 0.02)
+    async with running(path, once=False):
+        before = held(path)
+        monkeypatch.setattr(telling, "write_report", refuse_writing)
+        agent = await Visitor.at(path)
+        answer = await agent.ask("arm", **controller.handed)
+        assert (answer.done, answer.state) == (False, State.DISARMED)
+        assert answer.reason.startswith(f"the state file cannot be written ({NO_ROOM})")
+        assert held(path) == before
+        # With room again the same guardian guards.
+        monkeypatch.setattr(telling, "write_report", write_report)
+        assert (await agent.ask("arm", **controller.handed)).done
+        assert read_report(path).handed == controller.handed
+        await agent.ask("disarm")
+        await agent.leave()
+    assert not controller.withdrawn
+
+
+async def test_what_is_guarded_is_on_the_disk_before_the_agent_is_told(
+    path: Path, controller: Controller, monkeypatch: pytest.MonkeyPatch
+):
+    free = threading.Event()
+
+    def slowly(where: Path, report: Report) -> None:
+        free.wait(10.0)
+        write_report(where, report)
+
+    async with running(path):
+        monkeypatch.setattr(telling, "write_report", slowly)
+        agent = await Visitor.at(path)
+        told_of_it = asyncio.ensure_future(agent.ask("arm", **controller.handed))
+        await until(lambda: controller.connections > 0)
+        await asyncio.sleep(0.05)
+        assert not told_of_it.done()
+        assert told(path) is State.DISARMED
+        free.set()
+        assert (await told_of_it).done
+        # Whoever comes after it knows what to withdraw.
+        assert read_report(path).handed == controller.handed
+        await agent.ask("disarm")
+        await agent.leave()
+
+
+async def test_a_disk_that_fills_up_later_stops_no_withdrawal_and_is_written_when_it_can_be(
+    path: Path, controller: Controller, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(telling, "RETRY_S", 0.02)
+    async with running(path):
+        agent = await armed(path, controller)
+        monkeypatch.setattr(telling, "write_report", refuse_writing)
+        await agent.leave()
+        await until(lambda: controller.withdrawn)
+        assert told(path) is State.ARMED
+        monkeypatch.setattr(telling, "write_report", write_report)
+        await until(lambda: told(path) is State.WITHDRAWN)
 
 
 def torn(state: str, handed: object) -> str:

@@ -7,13 +7,14 @@ import importlib.util
 import os
 import stat
 import sys
+import threading
 import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from agent.guardian import alive, asking
+from agent.guardian import alive, asking, telling
 from agent.guardian.desk import MAX_LINE, Answer
 from agent.guardian.link import InstrumentLink, VisitorLink
 from agent.guardian.statefile import Report, read_report, write_report
@@ -111,6 +112,16 @@ def test_a_visitor_is_answered_line_by_line_however_the_lines_come():
     assert left == [visitor]
 
 
+def test_a_visitor_may_be_answered_later():
+    visitor, wire = VisitorLink(lambda line, _: None, lambda _: None), Wire()
+    visitor.reply(b"too early")
+    visitor.connection_made(wire)
+    visitor.data_received(b"one\n")
+    assert wire.done == []
+    visitor.reply(b"ONE")
+    assert wire.done == [b"ONE"]
+
+
 def test_a_visitor_without_end_is_sent_away():
     visitor, wire = VisitorLink(lambda line, _: line, lambda _: None), Wire()
     visitor.connection_made(wire)
@@ -121,26 +132,80 @@ def test_a_visitor_without_end_is_sent_away():
     assert MAX_LINE == 1024 * 1024
 
 
+def ended(_: str | None) -> None:
+    raise RuntimeError("Event loop is closed")
+
+
 def test_a_disk_that_cannot_be_written_is_said_and_stops_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
+    problems: list[str | None] = []
     path = tmp_path / "guardian.json"
     path.mkdir()
     teller = Teller(path)
     report = Report(State.ARMED, "why", "now", 1, 2, "0", None)
-    teller.tell(report, aloud=True)
-    teller.tell(report, aloud=False)
+    teller.tell(report, aloud=True, written=problems.append)
+    teller.tell(report, aloud=False, written=ended)
     teller.flush()
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "tipsmith guardian, now: armed: why"
     assert [f"{path} cannot be written" in line for line in said] == [False, True, True]
+    assert len(problems) == 1
+    assert said[1].endswith(f"cannot be written: {problems[0]}; tried again every 5 s")
+
+
+def test_what_cannot_be_written_is_tried_again_until_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(telling, "RETRY_S", 0.01)
+    tried, full, done = [], threading.Event(), threading.Event()
+    full.set()
+
+    def write(path: Path, report: Report) -> None:
+        tried.append(report.reason)
+        if full.is_set():
+            raise OSError(28, "No space left on device")
+        write_report(path, report)
+        done.set()
+
+    monkeypatch.setattr(telling, "write_report", write)
+    path, problems = tmp_path / "guardian.json", []
+    teller = Teller(path)
+    for reason in ("first", "second"):
+        report = Report(State.ARMED, reason, "now", 1, 2, "0", None)
+        teller.tell(report, aloud=False, written=problems.append)
+    while tried.count("second") < 4:
+        time.sleep(0.005)
+    full.clear()
+    assert done.wait(10.0)
+    teller.flush()
+    assert read_report(path).reason == "second"
+    # What is older than the latest is never written over it, and nothing is done twice.
+    assert tried[tried.index("second") :].count("first") == 0
+    tries = len(tried)
+    time.sleep(0.05)
+    assert len(tried) == tries
+    assert problems == 2 * ["[Errno 28] No space left on device"]
+    said = capsys.readouterr().err
+    assert said.count("cannot be written") == 2
+    assert said.endswith(f"tipsmith guardian, {path} is written again\n")
+
+
+def test_a_report_that_was_written_is_confirmed(tmp_path: Path):
+    problems: list[str | None] = []
+    teller = Teller(tmp_path / "guardian.json")
+    report = Report(State.ARMED, "why", "now", 1, 2, "0", None)
+    teller.tell(report, aloud=False, written=problems.append)
+    teller.flush()
+    assert problems == [None]
+    assert read_report(tmp_path / "guardian.json") == report
 
 
 def test_a_terminal_that_is_gone_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with open(os.devnull) as closed:
         monkeypatch.setattr(sys, "stderr", closed)
         teller = Teller(tmp_path / "guardian.json")
-        teller.tell(Report(State.ARMED, "why", "now", 1, 2, "0", None), aloud=True)
+        teller.tell(Report(State.ARMED, "why", "now", 1, 2, "0", None), aloud=True, written=ended)
         teller.flush()
     assert read_report(tmp_path / "guardian.json").state is State.ARMED
 

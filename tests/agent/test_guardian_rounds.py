@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agent.guardian import core
 from agent.guardian.core import Guardian
 from agent.guardian.effects import Connect, Drop, Effect, Send
-from agent.guardian.lease import Lease, SteadyClock
+from agent.guardian.lease import ARMING_S, Lease, SteadyClock
 from agent.guardian.orders import Exchange, Verdict, read_timing
 from agent.guardian.rounds import MAX_BODY, Rounds
 from agent.guardian.states import State
@@ -173,6 +173,15 @@ def test_a_lease_ends_after_its_silence_and_not_before():
     assert not lease.lost(6.24)
     assert not lease.lost(6.49)
     assert lease.lost(6.51)
+
+
+@pytest.mark.parametrize(("lost_after_s", "spared_s"), [(0.5, ARMING_S), (9.0, 9.0)])
+def test_an_agent_that_waits_to_be_told_is_spared(lost_after_s: float, spared_s: float):
+    lease = Lease(1.0, replace(TIMING, lost_after_s=lost_after_s))
+    lease.spare(1.0)
+    ticks = range(round(spared_s / 0.02))
+    assert not any(lease.lost(1.0 + 0.02 * tick) for tick in ticks)
+    assert lease.lost(1.0 + spared_s + 0.02)
 
 
 def test_a_stall_is_graced_once_from_its_end():

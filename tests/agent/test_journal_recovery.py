@@ -16,9 +16,11 @@ from agent.recovery import Found, look_back
 from agent.repair import repair
 from agent.result import Progress, RepairResult
 from drivers.actions import Approach, Indentation, MoveTo
+from drivers.envelope import Limits
 from drivers.errors import CommandFailed, FileError
 from drivers.outcome import Outcome
 from policies.episode import Declare
+from policies.legal import approach
 from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer
 from tests.agent.test_cli import Tipsmith, tipsmith  # noqa: F401 - a fixture
 
@@ -44,12 +46,16 @@ def stopped(*, withdrawn: bool) -> dict:
 
 
 async def take_up(
-    directory: Path, settings: RepairSettings, microscope: ScriptedMicroscope, name: str = "next"
+    directory: Path,
+    settings: RepairSettings,
+    microscope: ScriptedMicroscope,
+    name: str = "next",
+    limits: Limits | None = None,
 ) -> tuple[RepairResult, list[Progress], Path]:
     found, seen = look_back(directory, HERE), []
     with Journal.create(directory, {"microscope": HERE}, name) as journal:
         result = await repair(
-            microscope.enveloped(),
+            microscope.enveloped(limits),
             ScriptedScorer(),
             Always(DIP),
             settings,
@@ -90,6 +96,15 @@ async def test_the_tip_is_withdrawn_approached_and_looked_at(
         "unknown; the tip is withdrawn and approached again; it is looked at before anything "
         "else, and nothing is repeated"
     )
+
+
+async def test_the_tip_is_approached_within_narrow_limits(tmp_path: Path, settings: RepairSettings):
+    leave(tmp_path, "a")
+    microscope = ScriptedMicroscope([0.95])
+    limits = Limits().narrowed(max_approach_steps=200, max_approach_s=300)
+    result, _, _ = await take_up(tmp_path, settings, microscope, limits=limits)
+    assert result.outcome == "good"
+    assert microscope.performed == [approach(settings.at, limits)]
 
 
 async def test_nothing_is_acted_on_before_the_look(tmp_path: Path, settings: RepairSettings):

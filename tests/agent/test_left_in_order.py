@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from agent.config import GuardianSettings, RepairSettings
+from agent.guardian.lease import ARMING_S
 from agent.guardian.states import State
 from agent.guarding import Guard, guarded
 from agent.journal import Journal
+from agent.lease import ARMING_PATIENCE_S
 from agent.record import Kind
 from agent.repair import OVERDUE_S, WITHDRAW_TIMEOUT_S, repair
 from agent.result import Listener, Progress, RepairResult
-from drivers.errors import ConnectionLost
+from drivers.errors import ConnectionLost, GuardianLost
+from drivers.microscope import WITHDRAWAL_ENDS_S
 from drivers.nanonis.microscope import open_nanonis
 from drivers.registry import Address
 from policies.history import Looked
@@ -123,6 +126,7 @@ def test_so_it_is_after_a_cancellation(under_guard, desk: DeskWorld):
         (OSError(113, "No route to host"), "[Errno 113] No route to host"),
         (RuntimeError("the loop is closed"), "the loop is closed"),
         (KeyError(), "KeyError"),
+        (TimeoutError(110, "Connection timed out"), "[Errno 110] Connection timed out"),
     ],
 )
 def test_whatever_a_withdrawal_raises_the_guardian_takes_over(
@@ -176,6 +180,40 @@ def test_a_run_that_fails_before_it_touches_anything_leaves_the_tip_as_it_was(
     assert desk.questions == ["arm", "disarm"]
 
 
+def begin(run_virtual, desk: DeskWorld, folder: Path) -> None:
+    async def main() -> None:
+        async with guard_of(desk, Guardable([0.1]), folder):
+            pass
+
+    run_virtual(main)
+
+
+def test_no_run_begins_whose_guardian_cannot_write_down_what_it_guards(
+    run_virtual, desk: DeskWorld, tmp_path: Path
+):
+    desk.disk = "No space left on device"
+    told = (
+        r"refuses to guard this run: the state file cannot be written \(No space left on device\)"
+    )
+    with pytest.raises(GuardianLost, match=told):
+        begin(run_virtual, desk, tmp_path)
+    assert (desk.state, desk.world.withdrawn) == (State.DISARMED, False)
+
+
+def test_a_slow_disk_is_waited_for_while_the_guardian_waits(
+    run_virtual, desk: DeskWorld, tmp_path: Path
+):
+    assert ARMING_PATIENCE_S < ARMING_S
+    desk.disk_s = ARMING_PATIENCE_S - 0.1
+    begin(run_virtual, desk, tmp_path)
+    assert desk.questions == ["arm", "disarm"]
+    desk.disk_s = ARMING_PATIENCE_S + 0.1
+    with pytest.raises(GuardianLost, match=r"does not answer \(silent for 4 s\)"):
+        begin(run_virtual, desk, tmp_path)
+    assert desk.questions == ["arm", "disarm", "arm", "disarm"]
+    assert (desk.state, desk.world.withdrawn) == (State.DISARMED, False)
+
+
 class Slow(Guardable):
     """Takes its time to withdraw, or never does."""
 
@@ -213,9 +251,19 @@ def test_the_guardian_withdraws_while_the_agent_still_tries(under_guard, desk: D
     assert desk.world.guardian.reason.startswith("the agent did not withdraw the tip within 3 s")
 
 
+def test_a_rig_that_is_slow_is_waited_for_as_long_as_its_driver_does(under_guard):
+    result = under_guard(slow(WITHDRAWAL_ENDS_S))
+    assert result.reason == "the link broke"
+    assert last(result) == (Kind.ERROR, True)
+
+
 def test_nor_does_it_wait_for_an_agent_that_hangs(under_guard, desk: DeskWorld):
     result = under_guard(slow(None))
-    assert "THE TIP COULD NOT BE WITHDRAWN (TimeoutError)" in result.reason
+    assert result.reason == (
+        "the link broke; THE TIP WAS NOT SEEN AT THE UPPER END after 170 s; it may still be "
+        "moving; look at it now"
+    )
+    assert last(result) == (Kind.ERROR, False)
     times = dict(desk.asked[:2])
     assert times["trip"] - times["arm"] < 2 * OVERDUE_S < WITHDRAW_TIMEOUT_S
 

@@ -22,14 +22,14 @@ def test_the_shipped_policy_was_trained_on_reports_of_the_shipped_scorer() -> No
 
 
 def test_policies_go_by_name() -> None:
-    learned = make_policy("learned", RepairSettings(), Limits(), RANGE_M)
+    learned = make_policy("learned", RepairSettings(), Limits(), RANGE_M, coarse=True)
     assert isinstance(learned.policy, LearnedPolicy)
-    rule = make_policy("escalation", RepairSettings(), Limits(), RANGE_M)
+    rule = make_policy("escalation", RepairSettings(), Limits(), RANGE_M, coarse=True)
     assert isinstance(rule.policy, EscalationRule)
     assert weights_hash("learned") == shipped_brain().manifest.sha256
     assert weights_hash("escalation") is None
     with pytest.raises(FileError, match="no policy 'intuition'; it has learned, escalation"):
-        make_policy("intuition", RepairSettings(), Limits(), RANGE_M)
+        make_policy("intuition", RepairSettings(), Limits(), RANGE_M, coarse=True)
 
 
 def test_the_configuration_names_one(tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ from agent.phases import Phase
 from agent.record import Kind, Record, decode_intent
 from agent.result import Progress
 from drivers.actions import Approach, CoarseMove, Indentation, MoveTo, Pulse, Wait
-from drivers.errors import UserError
+from drivers.envelope import Limits
+from drivers.errors import ConfigError, UserError
 from drivers.outcome import Trace
 from drivers.scan import Frame
 from policies.episode import Act, Declare, Look, Step, next_step
+from policies.legal import approach
 from policies.plan import RepairPlan
 from tests.agent.conftest import Start
 from tests.agent.scripted import AT, DIP, Always, ScriptedMicroscope, ScriptedScorer
@@ -105,6 +107,36 @@ async def test_the_way_there_and_back_belongs_to_the_action(
     assert result.actions == 1
     own = [record.payload["own"] for record in journal.records() if record.kind is Kind.INTENT]
     assert own.count(True) == 1
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_approach_steps": 200, "max_approach_s": 300}])
+async def test_the_way_back_fits_the_limits(start: Start, limits: dict[str, float]):
+    microscope = ScriptedMicroscope([0.1, 0.9])
+    move = CoarseMove(x_steps=5, y_steps=0, retract_steps=100)
+    narrow = Limits().narrowed(**limits)
+    result = await start(microscope, Always(move), limits=narrow)
+    assert result.outcome == "good"
+    assert microscope.performed == [move, approach(AT, narrow)]
+
+
+async def test_no_coarse_move_goes_where_no_approach_comes_back(start: Start, journal: Journal):
+    microscope = ScriptedMicroscope([0.1, 0.9])
+    move = CoarseMove(x_steps=5, y_steps=0, retract_steps=150)
+    narrow = Limits().narrowed(max_approach_steps=200)
+    result = await start(microscope, Always(move), limits=narrow)
+    assert (result.outcome, result.actions, microscope.performed) == ("stopped", 0, [])
+    assert "may make 200; retract by fewer steps" in result.reason
+    assert journal.pending() is None
+
+
+async def test_what_the_driver_knows_it_cannot_do_is_journaled_as_refused(
+    start: Start, journal: Journal
+):
+    microscope = ScriptedMicroscope([0.1], fail_action=(0, ConfigError("which way is up?")))
+    result = await start(microscope, Always(CoarseMove(x_steps=5, y_steps=0, retract_steps=50)))
+    assert (result.outcome, result.exit_code, result.reason) == ("stopped", 2, "which way is up?")
+    assert kinds(journal)[-3:] == [Kind.INTENT, Kind.REFUSED, Kind.ERROR]
+    assert journal.pending() is None
 
 
 async def test_every_intent_is_durable_before_its_effect(start: Start, journal: Journal):

@@ -175,22 +175,38 @@ def test_a_withdrawal_that_hangs_is_given_up(run_virtual, settings, tmp_path):
             result = await repair(
                 microscope.enveloped(), ScriptedScorer(), Always(DIP), settings, journal
             )
-        assert "COULD NOT BE WITHDRAWN" in result.reason
+        assert "NOT SEEN AT THE UPPER END" in result.reason
         passed = asyncio.get_running_loop().time() - started
         assert passed == pytest.approx(WITHDRAW_TIMEOUT_S)
 
     run_virtual(main)
 
 
-async def test_a_fault_of_ours_withdraws_and_keeps_its_traceback(start: Start):
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (ZeroDivisionError(), "ZeroDivisionError"),
+        (ValueError("choice 3 was masked"), "ValueError: choice 3 was masked"),
+        (MemoryError("no room"), "MemoryError: no room"),
+    ],
+)
+async def test_a_fault_of_ours_withdraws_is_told_and_keeps_its_traceback(
+    start: Start, journal: Journal, seen: list[Progress], fault: Exception, told: str
+):
     class Broken:
         def propose(self, history: object) -> None:
-            raise ZeroDivisionError
+            raise fault
 
     microscope = ScriptedMicroscope([0.1])
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(type(fault)) as caught:
         await start(microscope, Broken())
+    assert caught.value is fault
+    assert caught.traceback[-1].name == "propose"
     assert microscope.calls == ["scan", "withdraw"]
+    reason = f"a fault of the program ({told}); report it with what standard error says"
+    assert (seen[-1].result.outcome, seen[-1].result.reason) == ("stopped", reason)
+    last = journal.records()[-1]
+    assert (last.kind, last.payload) == (Kind.ERROR, {"reason": reason, "withdrawn": True})
 
 
 @pytest.mark.parametrize("script", [{}, {"fail_scan": (0, ConnectionLost("the link broke"))}])

@@ -13,10 +13,12 @@ from agent.config import Config, PolicySettings, RepairSettings
 from agent.journal import FILE, Journal
 from agent.journal.replay import Replay, replay
 from agent.loop import run as run_loop
+from agent.policy import make_policy
 from agent.record import Kind, Record
 from agent.session import run_repair
 from drivers.errors import FileError
 from policies.conditioner.rules.escalation import EscalationSettings
+from policies.proposal import Policy
 from tests.agent.scripted import ScriptedScorer
 from tests.agent.test_cli import Tipsmith, repair, tipsmith  # noqa: F401 - a fixture
 
@@ -143,6 +145,29 @@ def test_the_limits_of_the_run_decide(ran: Path, tmp_path: Path):
     again = edited(ran, tmp_path, same, {"policy": policy})
     first = EscalationSettings().first_depth_nm
     assert first > again.difference.replayed["action"]["depth_m"] / 1e-9 == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("said", "coarse"), [({}, True), ({"coarse": False}, False)])
+def test_whether_there_was_coarse_motion_decides(
+    ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: dict, coarse: bool
+):
+    told: list[bool] = []
+
+    def made(*arguments: object, coarse: bool) -> Policy:
+        told.append(coarse)
+        return make_policy(*arguments, coarse=coarse)
+
+    def older(record: Record) -> Record:
+        if record.kind is not Kind.STARTED:
+            return record
+        payload = {name: record.payload[name] for name in ("range_m", "settings")}
+        return replace(record, payload=payload | said)
+
+    with Journal.open(ran) as journal:
+        assert journal.records()[0].payload["coarse"] is True
+    monkeypatch.setattr("agent.journal.replay.make_policy", made)
+    assert edited(ran, tmp_path, older).difference is None
+    assert told == [coarse]
 
 
 def test_what_cannot_be_replayed_is_told(ran: Path, tmp_path: Path):

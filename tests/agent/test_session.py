@@ -17,9 +17,10 @@ from agent.journal import Journal
 from agent.record import Intent, Kind
 from agent.result import Progress
 from agent.session import CLOSE_TIMEOUT_S, run_repair
-from agent.warming import LINES, _made_up
+from agent.warming import LINES, _made_up, prepared
 from drivers.actions import Indentation, Pulse, TunnellingPoint
 from drivers.envelope import Limits
+from drivers.microscope import Capability
 from drivers.registry import Address
 from drivers.scan import Frame, Scan
 from policies.scorer.assessable import why_not
@@ -110,7 +111,7 @@ async def test_what_is_slow_the_first_time_is_done_before_the_instrument_is_guar
         yield NO_GUARD
 
     scorer.stream, policy.propose = streamed, proposed
-    monkeypatch.setattr("agent.warming.make_policy", lambda *_: policy)
+    monkeypatch.setattr("agent.warming.make_policy", lambda *_, **__: policy)
     monkeypatch.setattr("agent.session.guarded", guarded)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -120,6 +121,16 @@ async def test_what_is_slow_the_first_time_is_done_before_the_instrument_is_guar
     finally:
         torch.set_num_threads(before)
     assert order[:4] == ["stream", "propose after 1", "guard", "stream"]
+
+
+@pytest.mark.parametrize("coarse", [True, False])
+async def test_the_policy_knows_whether_the_instrument_has_coarse_motion(
+    microscope: ScriptedMicroscope, config: Config, coarse: bool
+):
+    if not coarse:
+        microscope.capabilities -= {Capability.COARSE}
+    policy = await prepared(microscope.enveloped(), ScriptedScorer(), config, ())
+    assert policy.policy._means.coarse is coarse
 
 
 async def test_a_tip_left_in_contact_is_withdrawn_before_anything_that_can_fail(
@@ -149,7 +160,7 @@ async def test_what_runs_before_have_sent_counts_on_a_real_instrument(
 ):
     if real:
         microscope.true_state = lambda: None
-    monkeypatch.setattr("agent.warming.make_policy", lambda *_: Always(PULSE))
+    monkeypatch.setattr("agent.warming.make_policy", lambda *_, **__: Always(PULSE))
     rare = config.model_copy(update={"limits": {"max_pulses_per_hour": 1.0}})
     for _ in range(2):
         result = await run_repair(rare, None, ScriptedScorer(), lambda _: None)

@@ -9,9 +9,10 @@ import pytest
 
 from drivers.actions import Approach, MoveTo, Pulse, RetuneFeedback, TunnellingPoint
 from drivers.errors import ConnectionLost, ContactLost, InstrumentError, OutcomeUnknown
+from drivers.microscope import WITHDRAWAL_ENDS_S
 from drivers.nanonis.codes import SetSwitch, Switch, ZStatus
 from drivers.nanonis.microscope import NanonisMicroscope
-from drivers.nanonis.zcontrol import WITHDRAW_DEADLINE_S
+from drivers.nanonis.zcontrol import WITHDRAW_DEADLINE_S, WITHDRAW_S
 from tests.drivers.nanonis_fake import AT, SCAN, TOP_M, Controller, meet, whole_scan
 
 ACROSS = TunnellingPoint(bias_v=-0.5, setpoint_a=50e-12)
@@ -255,6 +256,45 @@ def test_a_controller_that_never_answers_is_given_up_in_time():
         assert {port for port, _, _ in fake.log} == {0, 1, 2}  # the fourth stays reserved
 
     meet(test, query="timeout_s=60")
+
+
+class Unhurried(Controller):
+    """Its first tries to withdraw are lost, and then it takes its time."""
+
+    def __init__(self, lost: int, takes_s: float) -> None:
+        super().__init__()
+        self.lost, self.takes_s = lost, takes_s
+        self.withdrawing: asyncio.Task[None] | None = None
+
+    async def do_zctrl_withdraw(self, wait: int, timeout_ms: int) -> None:
+        if len(self.values("ZCtrl.Withdraw")) <= self.lost:
+            await asyncio.sleep(1000)
+        self.status = ZStatus.WITHDRAWING
+        self.withdrawing = asyncio.ensure_future(self.arrive())
+
+    async def arrive(self) -> None:
+        await asyncio.sleep(self.takes_s)
+        self.status, self.z_m = ZStatus.OFF, TOP_M
+
+
+def test_a_rig_that_withdraws_slowly_is_waited_for():
+    async def test(microscope: NanonisMicroscope, fake: Controller) -> None:
+        assert 100 < await elapsed(microscope.withdraw()) < 105
+
+    meet(test, Unhurried(0, 100))
+
+
+def test_a_withdrawal_ends_when_it_was_said_to_end():
+    async def test(microscope: NanonisMicroscope, fake: Unhurried) -> None:
+        fake.mute = set(STOPS)
+        started = asyncio.get_running_loop().time()
+        told = "not seen at the upper end of its range after 120 s; it may still be moving; look"
+        with pytest.raises(InstrumentError, match=told):
+            await microscope.withdraw()
+        ended_s = asyncio.get_running_loop().time() - started
+        assert WITHDRAW_DEADLINE_S + WITHDRAW_S - 5 < ended_s < WITHDRAWAL_ENDS_S - 10
+
+    meet(test, Unhurried(5, 200), query="timeout_s=60")
 
 
 def test_settings_are_given_back_beyond_one_that_is_not_answered():

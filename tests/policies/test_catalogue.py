@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,6 +76,22 @@ def test_narrow_limits_leave_only_what_is_inside() -> None:
         *((Kind.PENETRATION, depth) for depth in (0.1, 0.25, 0.4)),
         (Kind.WAIT, 0.0),
     }
+
+
+CROWDED = situation(0.6, area_left=0.05)
+
+
+@pytest.mark.parametrize(
+    "narrower", [{"max_approach_steps": 99}, {"max_approach_s": 0}, {"max_coarse_steps": 19}]
+)
+def test_a_coarse_move_without_a_way_back_is_not_offered(narrower: dict[str, float]) -> None:
+    assert "coarse_move" not in offered(CROWDED, means(**narrower))
+    assert "coarse_move" in offered(CROWDED, means(max_approach_steps=100))
+
+
+def test_an_instrument_without_coarse_motion_is_offered_none() -> None:
+    assert "coarse_move" in offered(CROWDED)
+    assert "coarse_move" not in offered(CROWDED, replace(means(), coarse=False))
 
 
 @given(

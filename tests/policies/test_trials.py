@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drivers import Frame
+from drivers import CoarseMove, Frame, Limits
 from drivers.benchmark import BenchOptions, Report, Row
 from drivers.errors import ConfigError, FileError
 from drivers.scan import ScanLine
+from policies.acceptance import FreshSpots
 from policies.bench import policies as bench
 from policies.conditioner.learned import shipped_brain
 from policies.conditioner.rules.closed_loop import ClosedLoopSettings
-from policies.history import Acted
+from policies.history import Acted, History
 from policies.plan import RepairPlan
+from policies.proposal import Proposal
 from policies.report import TipReport, TipState
 from policies.scorer import Scorer
 from policies.scorer.lines import Setting
@@ -25,7 +27,7 @@ from policies.trials import contest, crew, entrants, eye, store
 from policies.trials.contest import hold
 from policies.trials.course import RANDOMISED, SHIFTED, Course, hidden_parameters
 from policies.trials.crew import Block, blocks, carry_out
-from policies.trials.entrants import INFORMED, LEARNED, names
+from policies.trials.entrants import INFORMED, LEARNED, Entering, enter, names
 from policies.trials.record import Record
 from policies.trials.store import Store, fingerprint
 from policies.trials.trial import Question, Trial
@@ -38,11 +40,15 @@ BAD = TipReport(0.02, dict.fromkeys(TipState, 0.5), 32)
 
 
 def follow(
-    entrant: str, number: int, quality: float = 0.02, actions: int = PLAN.max_actions
+    entrant: str,
+    number: int,
+    quality: float = 0.02,
+    actions: int = PLAN.max_actions,
+    entering: Entering = enter,
 ) -> tuple[Trial, Record]:
     """Run a trial whose scorer always says the same."""
     plan = PLAN.model_copy(update={"max_actions": actions})
-    trial = Trial(COURSE.model_copy(update={"plan": plan}), entrant, number, stop=0.01)
+    trial = Trial(COURSE.model_copy(update={"plan": plan}), entrant, number, 0.01, entering)
     run = trial.run()
     try:
         next(run)
@@ -104,6 +110,19 @@ def test_an_action_spoils_area_and_takes_its_time() -> None:
     # A disc of 3 nm plus three times the depth, each time.
     assert record.area_nm2 == pytest.approx(4 * np.pi / 4 * (3 + 3 * 1.4) ** 2)
     assert 0.99 < record.area_left < 1
+
+
+def test_the_way_back_from_a_coarse_move_fits_narrow_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Away:
+        def propose(self, _: History) -> Proposal:
+            return Proposal(CoarseMove(x_steps=20, y_steps=0, retract_steps=50), "away")
+
+    narrow = Limits().narrowed(max_approach_steps=200, max_approach_s=300)
+    monkeypatch.setattr(Course, "limits", lambda _: narrow)
+    _, record = follow("away", 3, entering=lambda _, __: (Away(), FreshSpots(PLAN)))
+    assert (record.outcome, record.actions) == ("gave_up", PLAN.max_actions)
 
 
 def test_a_tip_called_good_by_a_mistaken_scorer_is_a_false_good() -> None:
