@@ -28,7 +28,8 @@ class Kind(StrEnum):
 
     ``ASKED``, ``ANSWERED`` and ``EXPIRED`` tell of requests for approval.
     ``PAUSED`` is the end of a run at whose instrument somebody else was found; ``NOTICED`` is what
-    a watch has told.
+    a watch has told. ``OWED`` is what has to be put back at the instrument; it comes after the end
+    of a run as well, while that is done.
     """
 
     STARTED = "started"
@@ -46,6 +47,7 @@ class Kind(StrEnum):
     EXPIRED = "expired"
     PAUSED = "paused"
     NOTICED = "noticed"
+    OWED = "owed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""Taking up where an earlier run broke off: withdraw, approach, look; never repeat."""
+"""Taking up where an earlier run broke off: withdraw, approach, look; never repeat.
+
+What it had changed at the instrument is put back: SafeTip at once, the operator's settings at the
+end of the run that takes it up.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.acting import perform
-from agent.journal.past import Past, Standing, latest_run
+from agent.journal.past import Past, Standing, latest_owed, latest_run
 from agent.record import Intent, Kind, encode_intent
 from agent.run import Run
 from drivers.actions import TunnellingPoint
+from drivers.enveloped import EnvelopedMicroscope
 from policies.legal import approach
 
 
@@ -96,3 +101,25 @@ async def recover(run: Run, found: Found, at: TunnellingPoint) -> None:
     state = await run.instrument(run.watchdog.begin())
     back = approach(at, run.microscope.limits)
     await perform(run, Intent(back, state.x_m, state.y_m, "back to the surface", own=False))
+
+
+async def take_up_debts(
+    microscope: EnvelopedMicroscope, directory: Path, address: str
+) -> str | None:
+    """Let the driver owe what an earlier run changed and did not put back.
+
+    Returns:
+        What that is, for people; None if it is nothing.
+
+    Raises:
+        InstrumentError: SafeTip was left off and cannot be switched on, or the instrument fails.
+        FileError: the runs in ``directory`` cannot be read.
+    """
+    past = latest_owed(directory, address) if microscope.lends else None
+    if past is None or not past.owed:
+        return None
+    await microscope.take_up(past.owed)
+    return (
+        f"what the run {past.name} changed and did not put back ({', '.join(past.owed)}) is put "
+        "back at the end of this one, SafeTip at once, unless somebody has changed it since"
+    )

@@ -17,6 +17,7 @@ from agent.supervision import Supervision
 from agent.watching import Computer, Watchdog
 from drivers.enveloped import EnvelopedMicroscope
 from drivers.errors import FileError
+from drivers.microscope import Debts
 
 Reply = TypeVar("Reply")
 
@@ -52,6 +53,7 @@ class Run:
         self._waited_s = 0.0
         computer = Computer(journal.path.parent)
         self.watchdog = Watchdog(microscope, watchdogs, computer, self._notice)
+        microscope.account_to(self._note_owed)
 
     @property
     def now_s(self) -> float:
@@ -107,7 +109,8 @@ class Run:
             self._note_failed_listener(error)
 
     def _note_failed_listener(self, error: Exception) -> None:
-        # The last entry of a journal tells how the run has ended: nothing may follow it.
+        # The last entry of a journal tells how the run has ended: nothing but what is put back then
+        # may follow it.
         if self._listener_failed or self.ended:
             return
         self._listener_failed = True
@@ -117,6 +120,9 @@ class Run:
             self.journal.note(
                 Kind.NOTICED, self.now_s, {"watch": "display", "complaint": complaint}
             )
+
+    def _note_owed(self, debts: Debts) -> None:
+        self.journal.note(Kind.OWED, self.now_s, debts)
 
     def _notice(self, watch: str, complaint: str) -> None:
         self.journal.note(Kind.NOTICED, self.now_s, {"watch": watch, "complaint": complaint})

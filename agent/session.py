@@ -19,7 +19,7 @@ from agent.journal.lately import sent_lately
 from agent.journal.room import check_room
 from agent.phases import Phase
 from agent.policy import weights_hash
-from agent.recovery import look_back
+from agent.recovery import look_back, take_up_debts
 from agent.repair import repair
 from agent.result import Listener, Progress, RepairResult
 from agent.supervision import Asker, Supervision
@@ -59,7 +59,8 @@ async def run_repair(
 
     Raises:
         UnknownMicroscope: no driver serves the address.
-        ConfigError: the address or an option is wrong, or a supervised run has nobody to ask.
+        ConfigError: the address or an option is wrong, a supervised run has nobody to ask, or
+            nobody watches and the instrument does not protect its tip although it could.
         InstrumentError: the instrument does not answer, or lacks what a repair needs.
         GuardianLost: the instrument can be guarded, and the guardian does not start or is latched.
         FileError: the journal cannot be started, or may not fit on the disk.
@@ -83,6 +84,11 @@ async def run_repair(
             if found is not None and found.in_contact:
                 # Before anything that takes time or can fail; the run withdraws again and says so.
                 await microscope.withdraw()
+            owed = await take_up_debts(microscope, directory, config.microscope.uri)
+            if owed is not None:
+                latest.tell(Progress(Phase.STARTING, note=owed))
+            if config.guardian.unattended:
+                await _check_protected(microscope)
             # The instrument's computer has other things to do as well.
             with single_thread():
                 # Whatever is slow the first time comes before anybody waits for a sign of life.
@@ -91,19 +97,21 @@ async def run_repair(
                 guard = await guarding.enter_async_context(guarded(microscope, config.guardian))
                 latest.tell(Progress(Phase.STARTING, note=guard.header))
                 about = _about(config, seed, scorer, microscope.limits, earlier_s)
-                with Journal.create(directory, {**about, "guardian": guard.header}) as journal:
-                    result = await repair(
-                        microscope,
-                        scorer,
-                        policy,
-                        config.repair,
-                        journal,
-                        latest.see,
-                        guard,
-                        found,
-                        config.watchdogs,
-                        supervision,
-                    )
+                about["guardian"] = guard.header
+                # Open until the instrument is let go: what is put back then is noted as well.
+                journal = guarding.enter_context(Journal.create(directory, about))
+                result = await repair(
+                    microscope,
+                    scorer,
+                    policy,
+                    config.repair,
+                    journal,
+                    latest.see,
+                    guard,
+                    found,
+                    config.watchdogs,
+                    supervision,
+                )
         finally:
             warning = await finish(_close(microscope, latest, guard))
     return replace(result, warning=warning)
@@ -166,6 +174,13 @@ def _check_capabilities(microscope: EnvelopedMicroscope) -> None:
             f"{microscope.name} lacks what a repair needs: {', '.join(missing)}; "
             "see that its modules are licensed and open"
         )
+
+
+async def _check_protected(microscope: EnvelopedMicroscope) -> None:
+    """Where nobody watches, the guardian on this computer must not be all that protects the tip."""
+    why = await microscope.unprotected()
+    if why is not None:
+        raise ConfigError(f"unattended mode is refused: {why}")
 
 
 async def _close(microscope: EnvelopedMicroscope, latest: _Latest, guard: Guard) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol, runtime_checkable
 
 from drivers.actions import Action
@@ -13,9 +13,12 @@ from drivers.errors import InstrumentError
 from drivers.ledger import Ledger
 from drivers.microscope import (
     Capability,
+    Debts,
     KnowsTruth,
+    Lends,
     Microscope,
     MicroscopeState,
+    SelfProtecting,
     TakesSpectra,
 )
 from drivers.outcome import Outcome
@@ -131,3 +134,31 @@ class EnvelopedMicroscope:
     def true_state(self) -> dict[str, float | bool | str] | None:
         """The hidden state where the instrument inside is simulated, else None."""
         return self._inner.true_state() if isinstance(self._inner, KnowsTruth) else None
+
+    @property
+    def lends(self) -> bool:
+        """Whether the driver inside tells what it has to put back."""
+        return isinstance(self._inner, Lends)
+
+    def account_to(self, told: Callable[[Debts], None]) -> None:
+        """Let the driver inside tell what it has to put back, if it does.
+
+        Raises:
+            FileError: ``told`` cannot keep it.
+        """
+        if isinstance(self._inner, Lends):
+            self._inner.account_to(told)
+
+    async def take_up(self, debts: Debts) -> None:
+        """Let the driver inside owe what an earlier program has left owed, if it can.
+
+        Raises:
+            InstrumentError: the instrument fails, or its protection could not be put back.
+        """
+        if isinstance(self._inner, Lends):
+            await self._inner.take_up(debts)
+
+    async def unprotected(self) -> str | None:
+        """Why the instrument does not protect its tip by itself although it could, or None."""
+        inner = self._inner
+        return await inner.unprotected() if isinstance(inner, SelfProtecting) else None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from drivers.actions import Action
 from drivers.clock import Clock
@@ -131,6 +131,47 @@ class TakesSpectra(Protocol):
         Raises:
             OutcomeUnknown: the sweep was begun and its end was not seen.
         """
+        ...
+
+
+#: What a driver has changed of the operator's, by name: what was there before and what it may have
+#: left instead, as JSON holds it; None for what is put back.
+Debts = Mapping[str, Mapping[str, Any] | None]
+
+
+@runtime_checkable
+class Lends(Protocol):
+    """An instrument whose driver tells what it has to put back, so that this outlives the program.
+
+    ``close`` puts it back; after a program that was killed, the next one takes it up.
+    """
+
+    def account_to(self, told: Callable[[Debts], None]) -> None:
+        """Tell ``told`` what is owed now, and every change from now on.
+
+        What is changed is told before the instrument is. ``told`` raises a ``FileError`` where it
+        cannot keep what it was told; the change is not made then.
+        """
+        ...
+
+    async def take_up(self, debts: Debts) -> None:
+        """Owe what an earlier program has left owed, except what somebody has changed since.
+
+        The instrument's protection of its tip is put back at once, all else on closing. To be
+        called before anything is changed.
+
+        Raises:
+            InstrumentError: the instrument fails, or its protection could not be put back.
+        """
+        ...
+
+
+@runtime_checkable
+class SelfProtecting(Protocol):
+    """An instrument that can withdraw its tip by itself, whatever becomes of the program."""
+
+    async def unprotected(self) -> str | None:
+        """Why it will not, and what the operator can do about it; None if it will, or cannot."""
         ...
 
 

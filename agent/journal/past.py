@@ -12,6 +12,7 @@ from agent.journal import storage
 from agent.journal.journal import FILE, Journal
 from agent.record import Intent, Kind, Record, decode_intent
 from drivers.errors import FileError
+from drivers.microscope import Debts
 from drivers.registry import Address
 
 
@@ -40,11 +41,13 @@ class Past:
         standing: how it stands.
         microscope: address, or None if the journal does not say.
         started_utc: when the first entry was written, or None if there is none.
-        entries: how many there are.
+        entries: how many there are, those of what is owed not counted.
         withdrawn: whether the run's last word is that the tip is withdrawn.
         unknown: an action that it sent, or found sent by the run before, of unknown outcome; None
             if there is none, or the tip was looked at since.
         reason: why it is unreadable, or what stopped it.
+        owed: what it, or the runs before it, changed at the instrument and did not put back; None
+            if it never came to take account of that.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Past:
     withdrawn: bool = False
     unknown: Intent | None = None
     reason: str = ""
+    owed: Debts | None = None
 
 
 def find_run(run: str, directory: Path) -> Path:
@@ -101,6 +105,20 @@ def latest_run(directory: Path, microscope: str) -> Past | None:
     return None
 
 
+def latest_owed(directory: Path, microscope: str) -> Past | None:
+    """The latest run on ``microscope`` that has taken account of what is owed there.
+
+    None if there is none, or a run that is alive has it in its hands.
+
+    Raises:
+        FileError: the folder cannot be read.
+    """
+    for past in _latest_first(directory):
+        if same_instrument(past.microscope, microscope) and past.owed is not None:
+            return None if past.standing is Standing.RUNNING else past
+    return None
+
+
 def same_instrument(address: str | None, other: str) -> bool:
     """Whether two addresses may be of one instrument, however they are written.
 
@@ -138,17 +156,19 @@ def read_past(path: Path) -> Past:
 
 
 def _judge(name: str, about: dict[str, Any], records: Sequence[Record], *, alive: bool) -> Past:
-    last = records[-1] if records else None
+    told = [record for record in records if record.kind is not Kind.OWED]
+    last = told[-1] if told else None
     ended = None if last is None else _ending(last)
     return Past(
         name=name,
         standing=ended or (Standing.RUNNING if alive else Standing.BROKEN_OFF),
         microscope=about.get("microscope"),
         started_utc=records[0].written_utc if records else None,
-        entries=len(records),
+        entries=len(told),
         withdrawn=last is not None and last.kind is Kind.ERROR and last.payload["withdrawn"],
         unknown=_unknown(records),
         reason=last.payload.get("reason", "") if last is not None and ended else "",
+        owed=_owed(records),
     )
 
 
@@ -156,6 +176,14 @@ def _ending(last: Record) -> Standing | None:
     if last.kind is Kind.DECLARED:
         return Standing.GOOD if last.payload["outcome"] == "good" else Standing.GAVE_UP
     return {Kind.ERROR: Standing.STOPPED, Kind.PAUSED: Standing.PAUSED}.get(last.kind)
+
+
+def _owed(records: Sequence[Record]) -> Debts | None:
+    changes = [record.payload for record in records if record.kind is Kind.OWED]
+    if not changes:
+        return None
+    debts = {name: debt for change in changes for name, debt in change.items()}
+    return {name: debt for name, debt in debts.items() if debt is not None}
 
 
 def _unknown(records: Sequence[Record]) -> Intent | None:

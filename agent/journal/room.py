@@ -10,7 +10,7 @@ from drivers.errors import FileError
 
 MIB = 2**20
 #: Entries of one look; twice what they have been seen to take.
-LOOK_BYTES = 4 * 2**10
+LOOK_BYTES = 6 * 2**10
 #: Entries of one action, of the ways there and back, and a trace of two seconds.
 ACTION_BYTES = 40 * 2**10
 #: The log that SQLite writes ahead, with what else fills the disk meanwhile.

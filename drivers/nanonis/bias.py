@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from drivers.actions import TunnellingPoint
 from drivers.errors import InstrumentError
@@ -11,12 +14,17 @@ from drivers.nanonis.session import Session
 from drivers.nanonis.settings import Settings
 from drivers.nanonis.zcontrol import MIN_BIAS_V, ZControl
 
+_log = logging.getLogger(__name__)
+
 STEP_V = 0.05
 RATE_V_PER_S = 1.0
 # Lifts the tip out of reach while the bias, and with it the current, passes through any value.
 _CROSSING_LIFT_M = 1e-9
 _SETTLE_S = 0.2
 _SAME_V = 1e-6
+
+#: The name of bias and setpoint among what is owed.
+POINT = "point"
 
 
 def ramp_steps(start_v: float, end_v: float) -> tuple[float, ...]:
@@ -69,15 +77,35 @@ class WorkingPoint:
         if held:
             await self._session.pause(_SETTLE_S)
 
+    async def remember(self) -> None:
+        """Note where the operator has the tip, until another point is first set.
+
+        Raises:
+            FileError: it cannot be kept.
+        """
+        if self._looked or self._operators is not None:
+            return
+        bias_v, setpoint_a = await self.get()
+        # Only a point at which the feedback holds the tip is one that it can be brought back to.
+        feedback = await self._z.feedback()
+        if feedback is Feedback.ON and abs(bias_v) >= MIN_BIAS_V and setpoint_a > 0:
+            self._operators = TunnellingPoint(bias_v=bias_v, setpoint_a=setpoint_a)
+            self._owe(_values(self._operators))
+
     async def set(self, at: TunnellingPoint) -> None:
         """Go to a tunnelling point, keeping the conductance below that of both ends.
 
         Raises:
             InstrumentError: the controller did not take a value over.
             ContactLost: the feedback did not come back after the bias went through zero.
+            FileError: what is changed cannot be kept; nothing was set.
         """
+        await self.remember()
+        self._looked = True
         bias_v, setpoint_a = await self.get()
-        await self._remember(bias_v, setpoint_a)
+        start = {"bias_v": bias_v, "setpoint_a": setpoint_a}
+        if not _same(start, _values(at)):
+            self._owe(start, _values(at))
         self._ours = None
         # The tip comes closest where bias is low and setpoint high at once, so a lower setpoint
         # is set before the bias moves and a higher one after.
@@ -89,13 +117,15 @@ class WorkingPoint:
             await self._settings.write("ZCtrl.Setpnt", setpoint_a=at.setpoint_a)
             moved = True
         self._ours = at
+        self._owe(_values(at))
         if moved or lowered:
             await self._session.pause(_SETTLE_S)
 
     async def restore(self) -> None:
         """Go back to the operator's tunnelling point.
 
-        A tip without feedback is left as it is, and so is a point that somebody else has set.
+        A tip without feedback is left as it is, and so is a point that somebody else has set; in
+        either case nothing is owed any more.
 
         Raises:
             InstrumentError: it could not be reached.
@@ -106,28 +136,42 @@ class WorkingPoint:
         try:
             if await self._z.feedback() is Feedback.ON and await self._is_ours():
                 await self.set(at)
+            self._settings.debts.settle(POINT)
         except InstrumentError as error:
             raise InstrumentError(
                 f"bias and setpoint are not back at the operator's {at.bias_v:g} V and "
                 f"{at.setpoint_a * 1e12:g} pA ({error}); set them by hand"
             ) from error
 
+    async def take_up(self, debt: Mapping[str, Any]) -> None:
+        """Go back in the end to where the operator had it before an earlier program.
+
+        Not if it was changed since: then the point is as any that is found.
+
+        Raises:
+            InstrumentError: it cannot be read.
+            LookupError, ValueError: the debt is not one of this version.
+        """
+        bias_v, setpoint_a = await self.get()
+        found = {"bias_v": bias_v, "setpoint_a": setpoint_a}
+        if not any(_same(found, one) for one in (debt["before"], *_passed(debt["left"]))):
+            _log.warning("bias and setpoint were changed since the run before and stay so")
+            self._settings.debts.settle(POINT)
+            return
+        self._operators = TunnellingPoint(**debt["before"])
+        self._ours = TunnellingPoint(**found)
+        self._looked = True
+
+    def _owe(self, *left: Mapping[str, float]) -> None:
+        if self._operators is not None:
+            self._settings.debts.owe(POINT, _values(self._operators), *left)
+
     async def _is_ours(self) -> bool:
         """Whether nobody has set another point since; one that was not reached counts as ours."""
         if self._ours is None:
             return True
         bias_v, setpoint_a = await self.get()
-        same_bias = math.isclose(bias_v, self._ours.bias_v, rel_tol=1e-5, abs_tol=_SAME_V)
-        return same_bias and math.isclose(setpoint_a, self._ours.setpoint_a, rel_tol=1e-5)
-
-    async def _remember(self, bias_v: float, setpoint_a: float) -> None:
-        if self._looked:
-            return
-        # Only a point at which the feedback holds the tip is one that it can be brought back to.
-        feedback = await self._z.feedback()
-        if feedback is Feedback.ON and abs(bias_v) >= MIN_BIAS_V and setpoint_a > 0:
-            self._operators = TunnellingPoint(bias_v=bias_v, setpoint_a=setpoint_a)
-        self._looked = True
+        return _same({"bias_v": bias_v, "setpoint_a": setpoint_a}, _values(self._ours))
 
     async def _ramp(self, start_v: float, end_v: float) -> bool:
         """Ramp the sample bias; whether there was anything to do."""
@@ -150,3 +194,20 @@ class WorkingPoint:
                 f"the bias was set to {end_v:g} V and reads {found_v:g} V; "
                 "check the controller's bias range and who else is setting it"
             )
+
+
+def _passed(left: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """Every point at which the way between the points of ``left`` may have broken off."""
+    first, last = left[0], left[-1]
+    ramp = (first["bias_v"], *ramp_steps(first["bias_v"], last["bias_v"]))
+    setpoints = (first["setpoint_a"], last["setpoint_a"])
+    return [{"bias_v": bias, "setpoint_a": setpoint} for bias in ramp for setpoint in setpoints]
+
+
+def _same(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    same_bias = math.isclose(one["bias_v"], other["bias_v"], rel_tol=1e-5, abs_tol=_SAME_V)
+    return same_bias and math.isclose(one["setpoint_a"], other["setpoint_a"], rel_tol=1e-5)
+
+
+def _values(at: TunnellingPoint) -> dict[str, float]:
+    return {"bias_v": float(at.bias_v), "setpoint_a": float(at.setpoint_a)}

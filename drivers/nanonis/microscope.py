@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
+from typing import Any
 
 from drivers.actions import (
     Action,
@@ -21,21 +22,29 @@ from drivers.clock import ScaledClock
 from drivers.emergency import Emergency
 from drivers.errors import (
     ApproachFailed,
+    CommandFailed,
     ContactLost,
     InstrumentError,
     OutcomeUnknown,
+    ProtocolError,
     SettingsChanged,
 )
-from drivers.microscope import Capability, MicroscopeState
-from drivers.nanonis.bias import WorkingPoint
+from drivers.microscope import Capability, Debts, MicroscopeState
+from drivers.nanonis.bias import POINT, WorkingPoint
 from drivers.nanonis.coarse import approach, coarse_move
 from drivers.nanonis.codes import Switch
 from drivers.nanonis.emergency import emergency_frames
 from drivers.nanonis.logger import TraceRecorder
 from drivers.nanonis.options import LOGGER_OFFSET, first_port, read_options
+from drivers.nanonis.readiness import expect_ready
 from drivers.nanonis.rig import Rig
-from drivers.nanonis.safe_tip import probe_safe_tip, restore_safe_tip
-from drivers.nanonis.scanning import expect_no_scan, scan_lines
+from drivers.nanonis.safe_tip import (
+    SAFE_TIP,
+    probe_safe_tip,
+    restore_safe_tip,
+    unprotected,
+)
+from drivers.nanonis.scanning import scan_lines
 from drivers.nanonis.session import CURRENT, Session, X, Y, Z
 from drivers.nanonis.settings import Settings
 from drivers.nanonis.tip_actions import indent, move_to, pulse, retune
@@ -107,9 +116,7 @@ class NanonisMicroscope:
             InstrumentError: the instrument failed before the action began.
             ConfigError: the address lacks what this action needs to know.
         """
-        await expect_no_scan(self._rig)
-        await self._rig.settings.expect_untouched()
-        await restore_safe_tip(self._rig)
+        await expect_ready(self._rig)
         # From the first command that touches something on, failing means not knowing.
         self._rig.session.acted = False
         try:
@@ -140,6 +147,45 @@ class NanonisMicroscope:
         """
         return await emergency_frames(self._rig.session, self._rig.z)
 
+    def account_to(self, told: Callable[[Debts], None]) -> None:
+        """Tell ``told`` what has to be put back, and every change of it.
+
+        Raises:
+            FileError: ``told`` cannot keep it.
+        """
+        self._rig.settings.debts.account_to(told)
+
+    async def take_up(self, debts: Debts) -> None:
+        """Switch SafeTip on if it was left off; put the rest that was left changed back on closing.
+
+        What a human has changed since stays as it is.
+
+        Raises:
+            InstrumentError: SafeTip was not seen to be on again, or the controller fails.
+        """
+        self._rig.settings.debts.adopt(debts)
+        await restore_safe_tip(self._rig)
+        for name, debt in debts.items():
+            if name != SAFE_TIP and debt is not None:
+                await self._take_up(name, debt)
+
+    async def _take_up(self, name: str, debt: Mapping[str, Any]) -> None:
+        try:
+            if name == POINT:
+                await self._rig.point.take_up(debt)
+            else:
+                await self._rig.settings.take_up(name, debt)
+        except CommandFailed as error:
+            # Of a module that is not open; it stays owed, for whoever comes when it is.
+            _log.warning("whether %s is as it was left is unknown: %s", name, error)
+        except (AttributeError, LookupError, TypeError, ValueError, ProtocolError) as error:
+            _log.warning("what the run before has left of %s is not understood: %s", name, error)
+            self._rig.settings.debts.settle(name)
+
+    async def unprotected(self) -> str | None:
+        """Why SafeTip, although there is one, does not protect the tip, and what to do; or None."""
+        return await unprotected(self._rig)
+
     async def close(self) -> None:
         """Put back what the operator had set, and disconnect.
 
@@ -152,6 +198,7 @@ class NanonisMicroscope:
             SettingsChanged: somebody else is at work, so something was left as they have it.
             InstrumentError: something could not be put back; the connections are closed anyway.
         """
+        self._rig.settings.debts.end()
         failures: list[str] = []
         problem: type[InstrumentError] = InstrumentError
         steps = (
@@ -219,7 +266,7 @@ async def open_nanonis(address: Address) -> NanonisMicroscope:
     Raises:
         ConfigError: the address or an option is wrong.
         ConnectionFailed: nobody answers, or it is no STM controller.
-        InstrumentError: the controller fails while being asked.
+        InstrumentError: the controller fails while being asked, or SafeTip's auto-recovery is on.
     """
     options = read_options(address)
     port = first_port(address)

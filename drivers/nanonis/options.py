@@ -42,6 +42,9 @@ class NanonisOptions(BaseModel):
         logger_port: port of the TCP logger's stream.
         timeout_s: wall-clock time allowed for an answer (s).
         motor_group: group of the coarse motor, as the controller numbers them.
+        safe_tip_threshold_pa: current above which SafeTip withdraws the tip (pA); SafeTip is
+            configured and switched on before the first scan or action and put back at the end.
+            Without it, SafeTip is left as the operator has it.
         flip_backward: whether the controller stores backward lines in the order of their recording.
     """
 
@@ -54,6 +57,7 @@ class NanonisOptions(BaseModel):
     logger_port: Port | None = None
     timeout_s: Annotated[float, Field(gt=0, le=600)] = DEFAULT_TIMEOUT_S
     motor_group: Annotated[int, Field(ge=0, le=5)] = 0
+    safe_tip_threshold_pa: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     flip_backward: bool = False
 
     @property

@@ -22,7 +22,7 @@ class Rig:
         point: bias and setpoint.
         recorder: traces of actions.
         retracted_steps: verified coarse steps away from the sample since the last contact.
-        safe_tip_owed: whether SafeTip was on and may not have been switched on again.
+        safe_tip_set: whether SafeTip is configured as the address asks.
     """
 
     session: Session
@@ -31,4 +31,4 @@ class Rig:
     point: WorkingPoint
     recorder: TraceRecorder
     retracted_steps: int = 0
-    safe_tip_owed: bool = False
+    safe_tip_set: bool = False

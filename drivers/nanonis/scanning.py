@@ -26,6 +26,7 @@ from drivers.nanonis.codes import (
     Switch,
 )
 from drivers.nanonis.lines import LineCollector
+from drivers.nanonis.readiness import expect_ready
 from drivers.nanonis.rig import Rig
 from drivers.nanonis.session import X, Y, Z
 from drivers.scan import Image, ScanLine, ScanSettings
@@ -52,8 +53,7 @@ async def scan_lines(rig: Rig, settings: ScanSettings) -> AsyncGenerator[ScanLin
         SettingsChanged: somebody else has changed what this or an earlier scan had set; what runs
             then is not stopped.
     """
-    await expect_no_scan(rig)
-    await rig.settings.expect_untouched()
+    await expect_ready(rig)
     await _set_up(rig, settings)
     run = _Run(rig, settings)
     await run.prepare()
@@ -61,16 +61,6 @@ async def scan_lines(rig: Rig, settings: ScanSettings) -> AsyncGenerator[ScanLin
         while not run.complete:
             for line in await run.next_lines():
                 yield line
-
-
-async def expect_no_scan(rig: Rig) -> None:
-    """Make sure that no scan runs.
-
-    Raises:
-        InstrumentError: one does.
-    """
-    if (await rig.session.read("Scan.StatusGet"))["status"] is Switch.ON:
-        raise InstrumentError("a scan is running; stop it before doing anything else")
 
 
 @asynccontextmanager

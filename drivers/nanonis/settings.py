@@ -1,6 +1,7 @@
 """The operator's settings: changed with a read-back, remembered, and put back.
 
-What somebody else has set meanwhile is theirs: it is neither overwritten nor put back.
+What somebody else has set meanwhile is theirs: it is neither overwritten nor put back. That holds
+across programs, too: what is borrowed is noted before it is written.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from drivers.errors import ConnectionFailed, ConnectionLost, InstrumentError, SettingsChanged
 from drivers.nanonis.codes import to_set
 from drivers.nanonis.commands import lookup
+from drivers.nanonis.debts import DebtBook, as_json
 from drivers.nanonis.session import Session
 from drivers.nanonis.wire import Field
 
@@ -31,10 +33,14 @@ class Settings:
     """Every group of settings that has a pair of commands, such as ``Scan.SpeedSet`` and ``Get``.
 
     Borrowed groups are remembered before their first change until they are given back.
+
+    Attributes:
+        debts: where they are noted, with whatever else is owed.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self.debts = DebtBook()
         self._borrowed: dict[str, dict[str, Any]] = {}
         # As the controller kept them: its rounding is not taken for somebody's hand.
         self._left: dict[str, dict[str, Any]] = {}
@@ -79,16 +85,48 @@ class Settings:
         return found
 
     async def borrow(self, group: str, *, rel_tol: float = _FLOAT32, **values: Any) -> None:  # noqa: ANN401
-        """Like ``write``, remembering what the operator had set."""
-        if group not in self._borrowed:
-            self._borrowed[group] = await self.get(group)
+        """Like ``write``, remembering what the operator had set.
+
+        Raises:
+            InstrumentError: as for ``write``.
+            FileError: what is borrowed cannot be kept; nothing was written.
+        """
+        before = self._borrowed.get(group) or await self.get(group)
+        known = self._left.get(group, before)
+        aimed = {name: _kept(value, known[name]) for name, value in values.items() if name in known}
+        # While it is written, it may be found as it was or as it is to be.
+        if group not in self._left or not _alike(as_json(aimed), as_json(known), rel_tol):
+            either = (*self.debts.left(group), {**known, **aimed})
+            self.debts.owe(group, before, *either, rel_tol=rel_tol)
+        self._borrowed[group] = before
         self._left.pop(group, None)
-        self._left[group] = await self.write(group, rel_tol=rel_tol, **values)
+        self._leave_at(group, await self.write(group, rel_tol=rel_tol, **values))
 
     async def note(self) -> None:
         """Take the borrowed groups for set as they stand: writing one may have altered another."""
-        for group in self._left:
-            self._left[group] = await self.get(group)
+        for group in tuple(self._left):
+            self._leave_at(group, await self.get(group))
+
+    async def take_up(self, group: str, debt: Mapping[str, Any]) -> None:
+        """Borrow ``group`` from where an earlier program left it, unless it was changed since.
+
+        Raises:
+            InstrumentError: it cannot be read.
+            LookupError: the debt is not one of this version.
+        """
+        found = await self.get(group)
+        plain, rel_tol = as_json(found), debt.get("rel_tol", _FLOAT32)
+        if _alike(debt["before"], plain, _FLOAT32):
+            self.debts.settle(group)
+        elif any(_alike(left, plain, rel_tol) for left in debt["left"]):
+            fields = lookup(group + "Get", self._session.release).reply.fields
+            self._borrowed[group] = {
+                field.name: _as_read(field, debt["before"][field.name]) for field in fields
+            }
+            self._leave_at(group, found)
+        else:
+            _log.warning("%s was changed since the run before and stays so", group)
+            self.debts.settle(group)
 
     async def expect_untouched(self) -> None:
         """Make sure that the borrowed groups are as they were left.
@@ -162,6 +200,10 @@ class Settings:
         left = self._left.get(group)
         return [] if left is None else _differences(group, left, await self.get(group))
 
+    def _leave_at(self, group: str, found: dict[str, Any]) -> None:
+        self._left[group] = found
+        self.debts.owe(group, self._borrowed[group], found)
+
     def _leave(self, group: str) -> None:
         _log.warning("%s was changed by somebody else and stays so", group)
         self._forget(group)
@@ -169,6 +211,24 @@ class Settings:
     def _forget(self, group: str) -> None:
         del self._borrowed[group]
         self._left.pop(group, None)
+        self.debts.settle(group)
+
+
+def _as_read(field: Field, value: Any) -> Any:  # noqa: ANN401
+    """``value`` as the controller would have told it, from how JSON holds it."""
+    if field.codes:
+        return field.codes[value]
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _kept(value: Any, known: Any) -> Any:  # noqa: ANN401
+    """What a setting that reads ``known`` reads after ``value`` was written."""
+    return known if isinstance(value, IntEnum) and value.name == "KEEP" else value
+
+
+def _alike(one: Mapping[str, Any], other: Mapping[str, Any], rel_tol: float) -> bool:
+    """Whether the settings are the same, both as JSON holds them."""
+    return all(_agrees(name, value, other.get(name), rel_tol) for name, value in one.items())
 
 
 def _as_written(field: Field, old: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever the field holds
@@ -190,7 +250,7 @@ def _differences(group: str, left: Mapping[str, Any], found: Mapping[str, Any]) 
 def _agrees(name: str, given: Any, found: Any, rel_tol: float) -> bool:  # noqa: ANN401
     if isinstance(given, IntEnum):
         return given.name in ("KEEP", found.name)
-    if isinstance(given, float):
+    if isinstance(given, float) and isinstance(found, int | float):
         abs_tol = _LENGTH_M if name.endswith("_m") else _TINY
         return math.isclose(given, found, rel_tol=rel_tol, abs_tol=abs_tol)
     return bool(given == found)

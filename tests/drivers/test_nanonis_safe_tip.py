@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from drivers.actions import Approach, Indentation, Pulse
-from drivers.errors import InstrumentError, OutcomeUnknown
+from drivers.errors import ConfigError, InstrumentError, OutcomeUnknown
 from drivers.microscope import Feedback
 from drivers.nanonis.codes import ScanAction, ScanDirection, SetSwitch, Switch
 from drivers.nanonis.microscope import NanonisMicroscope
 from drivers.nanonis.safe_tip import MARGIN_S, RESTORE_S
-from tests.drivers.nanonis_fake import AT, Controller, meet
+from tests.drivers.nanonis_fake import AT, SCAN, Controller, meet, whole_scan
 
 DIP = Indentation(at=AT, depth_m=1e-9, lift_m=3e-9)
 PULSE = Pulse(at=AT, bias_v=4.0, width_s=0.1)
@@ -268,3 +268,99 @@ def test_opening_warns_of_a_safe_tip_that_is_off(caplog, status, warns):
     meet(lambda *_: asyncio.sleep(0), fake)
     assert ("SafeTip is off" in caplog.text) is warns
     assert "SafeTip.OnOffSet" not in fake.names()
+
+
+def recovering() -> Timed:
+    fake = Timed()
+    fake.store["SafeTip.Props"]["auto_recovery"] = Switch.ON
+    return fake
+
+
+def test_auto_recovery_is_refused_before_anything_is_changed():
+    fake = recovering()
+    with pytest.raises(InstrumentError, match="switch auto-recovery off in the controller's"):
+        meet(lambda *_: asyncio.sleep(0), fake)
+    assert fake.names() == []
+
+
+def test_it_is_refused_too_where_safe_tip_is_to_be_configured():
+    fake = recovering()
+    with pytest.raises(InstrumentError, match="auto-recovery is on"):
+        meet(lambda *_: asyncio.sleep(0), fake, query="safe_tip_threshold_pa=800")
+    assert fake.names() == []
+
+
+@pytest.mark.parametrize("status", [Switch.OFF, Switch.ON])
+@pytest.mark.parametrize("job", ["scan", "approach"])
+def test_a_threshold_is_set_and_safe_tip_on_before_anything_else_and_put_back(status, job):
+    fake = Timed()
+    fake.store["SafeTip.OnOff"]["status"] = status
+
+    async def test(microscope: NanonisMicroscope, fake: Timed) -> None:
+        assert fake.names() == []
+        assert await microscope.unprotected() is None
+        if job == "scan":
+            await whole_scan(microscope, SCAN)
+        else:
+            await microscope.perform(APPROACH)
+        done = fake.names()
+        first = next(i for i, name in enumerate(done) if not name.startswith("SafeTip"))
+        assert {"SafeTip.PropsSet", "SafeTip.OnOffSet"} == set(done[:first])
+        assert fake.store["SafeTip.OnOff"]["status"] is Switch.ON
+        assert fake.store["SafeTip.Props"] == {
+            "auto_recovery": Switch.OFF,
+            "auto_pause_scan": Switch.ON,
+            "threshold": pytest.approx(8e-10),
+        }
+        fake.log.clear()
+        await microscope.perform(PULSE)
+        assert "SafeTip.PropsSet" not in fake.names()
+        assert fake.store["SafeTip.OnOff"]["status"] is Switch.ON
+
+    meet(test, fake, query="safe_tip_threshold_pa=800")
+    assert fake.store["SafeTip.OnOff"]["status"] is status
+    assert fake.store["SafeTip.Props"]["threshold"] == pytest.approx(1e-9)
+    if status is Switch.OFF:
+        # Off before the operator's own threshold comes back, which may be below the current.
+        last = [name for name in fake.names() if name.startswith("SafeTip")][-2:]
+        assert last == ["SafeTip.OnOffSet", "SafeTip.PropsSet"]
+
+
+def test_a_threshold_that_the_controller_does_not_take_over_lets_nothing_begin():
+    class Fixed(Timed):
+        async def do_safetip_propsset(self, **_: Any) -> None:
+            pass
+
+    async def test(microscope: NanonisMicroscope, fake: Fixed) -> None:
+        with pytest.raises(InstrumentError, match="threshold = 8e-10"):
+            await microscope.perform(APPROACH)
+        assert not {"AutoApproach.OnOffSet", "Bias.Set"} & set(fake.names())
+
+    meet(test, Fixed(), query="safe_tip_threshold_pa=800")
+
+
+def test_a_threshold_without_safe_tip_is_refused():
+    fake = Timed()
+    fake.refuse = {"SafeTip.OnOffGet"}
+    with pytest.raises(ConfigError, match="safe_tip_threshold_pa is given and the controller"):
+        meet(lambda *_: asyncio.sleep(0), fake, query="safe_tip_threshold_pa=800")
+
+
+@pytest.mark.parametrize("value", ["0", "-5", "nan", "much"])
+def test_a_threshold_that_is_no_current_is_refused(value):
+    with pytest.raises(ConfigError, match="safe_tip_threshold_pa"):
+        meet(lambda *_: asyncio.sleep(0), query=f"safe_tip_threshold_pa={value}")
+
+
+def test_what_protects_a_tip_is_told():
+    async def off(microscope: NanonisMicroscope, fake: Controller) -> None:
+        assert "add safe_tip_threshold_pa to" in (await microscope.unprotected() or "")
+
+    async def none(microscope: NanonisMicroscope, fake: Controller) -> None:
+        assert await microscope.unprotected() is None
+
+    meet(off)
+    meet(none, Timed())
+    without = Controller()
+    without.refuse = {"SafeTip.OnOffGet"}
+    meet(none, without)
