@@ -7,7 +7,6 @@ Nothing in it is needed: the defaults repair a simulated tip. ``[tip]``, ``[surf
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -20,6 +19,7 @@ from pydantic_settings import (
 )
 
 from agent.places import DEFAULT_FILE, DEFAULT_STATE
+from agent.toml import toml_section
 from drivers.actions import Finite, MoveTo, Positive, TunnellingPoint
 from drivers.complaints import complaint
 from drivers.envelope import Limits, check_action, check_scan
@@ -320,7 +320,7 @@ class Config(BaseSettings):
         """What is in effect, every limit included, as a file that ``load_config`` reads back."""
         sections = self.model_dump(mode="json")
         sections["limits"] = self.envelope.model_dump()
-        return "\n".join(_section(name, values) for name, values in sections.items())
+        return "\n".join(toml_section(name, values) for name, values in sections.items())
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -391,19 +391,3 @@ def _sentence(error: ValidationError) -> str:
     known = Config.model_fields[section].annotation
     names = known.model_fields if isinstance(known, type) and issubclass(known, BaseModel) else ()
     return f"[{section}] has no key {rest[0]!r}; known are {', '.join(names)}"
-
-
-def _section(name: str, values: Mapping[str, Any]) -> str:
-    tables = {key: value for key, value in values.items() if isinstance(value, dict)}
-    lines = [f"[{name}]"]
-    for key, value in values.items():
-        if key not in tables:
-            bare = key.isascii() and key.isidentifier()
-            lines.append(f"{key if bare else _scalar(key)} = {_scalar(value)}")
-    text = "\n".join(lines) + "\n"
-    return text + "".join("\n" + _section(f"{name}.{key}", tables[key]) for key in tables)
-
-
-def _scalar(value: object) -> str:
-    """A number or a text of TOML: as in JSON, but for one character that TOML wants escaped."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
