@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import get_args
 
 from agent.config import LookSettings, PolicyName
 from drivers.envelope import Limits
 from drivers.errors import FileError
+from policies.before import NOTHING, Before
 from policies.conditioner import EscalationRule
 from policies.conditioner.catalogue import Means
 from policies.conditioner.learned import LearnedPolicy, shipped_brain
@@ -20,7 +20,7 @@ def make_policy(
     settings: LookSettings,
     limits: Limits,
     range_m: tuple[float, float],
-    earlier_s: Sequence[float] = (),
+    before: Before = NOTHING,
     *,
     coarse: bool,
 ) -> Policy:
@@ -31,7 +31,7 @@ def make_policy(
         settings: how looks are taken; actions begin and end at their tunnelling point.
         limits: the envelope.
         range_m: piezo range in x and y (m).
-        earlier_s: instrument times of the pulses of runs before (s).
+        before: what runs before have done.
         coarse: whether the instrument has coarse motion.
 
     Raises:
@@ -40,11 +40,11 @@ def make_policy(
     rule = EscalationRule(settings.at, limits)
     match name:
         case "escalation":
-            return Rationed(rule, limits, earlier_s)
+            return Rationed(rule, limits, before)
         case "learned":
             means = Means(settings.at, limits, range_m, coarse=coarse)
             learned = LearnedPolicy(shipped_brain(), means, rule, settings.scan_s)
-            return Rationed(learned, limits, earlier_s)
+            return Rationed(learned, limits, before)
     raise FileError(
         f"this tipsmith has no policy {name!r}; it has {', '.join(get_args(PolicyName))}"
     )

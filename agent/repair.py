@@ -21,6 +21,7 @@ from drivers.enveloped import EnvelopedMicroscope
 from drivers.errors import FileError, SettingsChanged, TipsmithError, UserError
 from drivers.finishing import finish
 from drivers.microscope import WITHDRAWAL_ENDS_S, Capability
+from policies.before import NOTHING, Before
 from policies.episode import Act, Declare, Look, next_step
 from policies.history import Acted, Event, Looked
 from policies.judging import Judge
@@ -46,6 +47,7 @@ async def repair(
     found: Found | None = None,
     watchdogs: WatchdogSettings = USUAL_WATCHES,
     supervision: Supervision | None = None,
+    before: Before = NOTHING,
 ) -> RepairResult:
     """Repair the tip.
 
@@ -64,6 +66,7 @@ async def repair(
         found: what the run before has left out of order, or None.
         watchdogs: when the watches beside the run are set off.
         supervision: who is asked before actions, or None; what is not allowed ends the repair.
+        before: what runs before have done to the sample.
 
     Returns:
         The result; an error of instrument, envelope or journal makes it ``stopped``.
@@ -75,7 +78,7 @@ async def repair(
     """
     _refuse_to_resume(journal)
     run = Run(microscope, journal, on_progress, watchdogs, supervision)
-    return await _Repair(run, scorer, policy, settings, guard, found).carry_out()
+    return await _Repair(run, scorer, policy, settings, guard, found, before).carry_out()
 
 
 def _refuse_to_resume(journal: Journal) -> None:
@@ -105,6 +108,7 @@ class _Repair:
         settings: RepairSettings,
         guard: Guard,
         found: Found | None,
+        before: Before,
     ) -> None:
         self._run = run
         self._scorer = scorer
@@ -112,6 +116,7 @@ class _Repair:
         self._settings = settings
         self._guard = guard
         self._found = found
+        self._before = before
         self._history: list[Event] = []
 
     async def carry_out(self) -> RepairResult:
@@ -150,7 +155,7 @@ class _Repair:
             await recover(run, self._found, settings.at)
         while True:
             run.enter(Phase.DECIDING)
-            step = next_step(self._history, settings, self._policy, (x_m, y_m))
+            step = next_step(self._history, settings, self._policy, (x_m, y_m), before=self._before)
             match step:
                 case Look():
                     self._remember(await self._look(step))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +14,7 @@ from agent.config import Config
 from agent.guarding import NO_GUARD, Guard, guarded
 from agent.installation import own_version
 from agent.journal import Journal
-from agent.journal.lately import sent_lately
+from agent.journal.lately import done_before, sent_lately
 from agent.journal.room import check_room
 from agent.phases import Phase
 from agent.policy import weights_hash
@@ -24,13 +23,13 @@ from agent.repair import repair
 from agent.result import Listener, Progress, RepairResult
 from agent.supervision import Asker, Supervision
 from agent.warming import prepared
-from drivers.actions import Pulse
 from drivers.envelope import Limits
 from drivers.enveloped import EnvelopedMicroscope
 from drivers.errors import ConfigError, InstrumentError, SettingsChanged
 from drivers.finishing import finish
 from drivers.microscope import Capability
 from drivers.registry import open_microscope
+from policies.before import NOTHING, Before
 from policies.judging import Judge
 from policies.threads import single_thread
 
@@ -92,11 +91,11 @@ async def run_repair(
             # The instrument's computer has other things to do as well.
             with single_thread():
                 # Whatever is slow the first time comes before anybody waits for a sign of life.
-                earlier_s = _remember(microscope, directory, config.microscope.uri)
-                policy = await prepared(microscope, scorer, config, earlier_s)
+                before = _remember(microscope, directory, config.microscope.uri)
+                policy = await prepared(microscope, scorer, config, before)
                 guard = await guarding.enter_async_context(guarded(microscope, config.guardian))
                 latest.tell(Progress(Phase.STARTING, note=guard.header))
-                about = _about(config, seed, scorer, microscope.limits, earlier_s)
+                about = _about(config, seed, scorer, microscope.limits, before)
                 about["guardian"] = guard.header
                 # Open until the instrument is let go: what is put back then is noted as well.
                 journal = guarding.enter_context(Journal.create(directory, about))
@@ -111,6 +110,7 @@ async def run_repair(
                     found,
                     config.watchdogs,
                     supervision,
+                    before,
                 )
         finally:
             warning = await finish(_close(microscope, latest, guard))
@@ -125,16 +125,15 @@ def _supervision(config: Config, asker: Asker | None) -> Supervision | None:
     return Supervision(config.approval, asker)
 
 
-def _remember(microscope: EnvelopedMicroscope, directory: Path, uri: str) -> list[float]:
-    """Let the envelope count what runs before have sent; instrument times of their pulses (s)."""
+def _remember(microscope: EnvelopedMicroscope, directory: Path, uri: str) -> Before:
+    """Let the envelope count what runs before have sent, and tell what policies must know of it."""
     # A simulated world of this process is a new one each time.
     if microscope.true_state() is not None:
-        return []
+        return NOTHING
     sent = sent_lately(directory, uri, datetime.now(UTC))
     for one in sent:
         microscope.remember(one.action, one.x_m, one.y_m, one.ago_s)
-    now_s = microscope.clock.now()
-    return [now_s - one.ago_s for one in sent if isinstance(one.action, Pulse)]
+    return done_before(sent, microscope.clock.now())
 
 
 class _Latest:
@@ -209,7 +208,7 @@ async def _close(microscope: EnvelopedMicroscope, latest: _Latest, guard: Guard)
 
 
 def _about(
-    config: Config, seed: int | None, scorer: Judge, limits: Limits, earlier_s: Sequence[float]
+    config: Config, seed: int | None, scorer: Judge, limits: Limits, before: Before
 ) -> dict[str, object]:
     libraries = {name: version(name) for name in LIBRARIES}
     return {
@@ -220,7 +219,7 @@ def _about(
             "name": config.policy.name,
             "weights": weights_hash(config.policy.name),
             "limits": limits.model_dump(mode="json"),
-            "earlier_pulses_s": list(earlier_s),
+            "before": asdict(before),
         },
         "scorer": scorer.manifest.model_dump(mode="json"),
         "versions": {"tipsmith": own_version(), "python": platform.python_version(), **libraries},

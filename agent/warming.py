@@ -7,7 +7,6 @@ waits for a sign of life.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from drivers.enveloped import EnvelopedMicroscope
 from drivers.microscope import Capability
 from drivers.scan import Frame, Scan, ScanLine, ScanSettings
 from policies import observe
+from policies.before import Before
 from policies.judging import Judge
 from policies.proposal import Policy
 from policies.scorer.lines import Setting
@@ -26,11 +26,11 @@ LINES = 16
 
 
 async def prepared(
-    microscope: EnvelopedMicroscope, scorer: Judge, config: Config, earlier_s: Sequence[float]
+    microscope: EnvelopedMicroscope, scorer: Judge, config: Config, before: Before
 ) -> Policy:
     """The configured policy, after it and ``scorer`` have each been used once.
 
-    The instrument is only read. ``earlier_s`` are the times of pulses of runs before (s).
+    The instrument is only read. ``before`` is what runs before have done.
 
     Raises:
         InstrumentError: the instrument does not tell its range.
@@ -39,9 +39,7 @@ async def prepared(
     x_m, y_m, _ = (await microscope.state()).range_m
     limits, range_m = microscope.limits, (x_m, y_m)
     coarse = Capability.COARSE in microscope.capabilities
-    policy = make_policy(
-        config.policy.name, config.repair, limits, range_m, earlier_s, coarse=coarse
-    )
+    policy = make_policy(config.policy.name, config.repair, limits, range_m, before, coarse=coarse)
     await _warm_up(scorer, policy, config.repair)
     return policy
 

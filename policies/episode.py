@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from drivers.actions import Action
-from drivers.sample_map import Site, spoiled_diameter_m
+from drivers.sample_map import SampleMap, Site, spoiled_diameter_m
 from drivers.scan import Frame
 from policies.acceptance import Acceptance, FreshSpots, Manner, Verdict
+from policies.before import NOTHING, Before
 from policies.history import (
     USABLE,
     Acted,
@@ -74,6 +75,7 @@ def next_step(
     policy: Policy,
     range_m: tuple[float, float],
     acceptance: Acceptance | None = None,
+    before: Before = NOTHING,
 ) -> Step:
     """Decide what comes next; the same history always gives the same step.
 
@@ -83,26 +85,40 @@ def next_step(
         policy: chooses the actions.
         range_m: piezo range in x and y (m).
         acceptance: says when the tip is good; several fresh spots as planned if None.
+        before: what was done to the sample before.
     """
+    ground = _Ground(plan, range_m, before)
     acceptance = acceptance or FreshSpots(plan)
     last = history[-1] if history else None
     if not isinstance(last, Looked):
         manner = acceptance.manner(history)
-        return _look(history, plan, range_m, "see what the tip is like now", manner)
+        return _look(history, ground, "see what the tip is like now", manner)
     judged = acceptance.judge(history)
     if judged.verdict is Verdict.GOOD:
         spots = "one look" if judged.told_by == 1 else f"{judged.told_by} fresh spots"
         return Declare("good", judged.told_by, f"good on {spots}")
     if judged.verdict is Verdict.DOUBT:
         manner = acceptance.manner(history)
-        return _look(history, plan, range_m, "confirm on a fresh spot", manner)
+        return _look(history, ground, "confirm on a fresh spot", manner)
     if _exhausted(history, plan):
         done = sum(1 for _ in actions(history))
         return Declare("gave_up", 0, f"not good after {done} actions")
-    return _act(history, plan, policy, range_m)
+    return _act(history, ground, policy)
 
 
-def _act(history: History, plan: RepairPlan, policy: Policy, range_m: tuple[float, float]) -> Step:
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What stays the same during a repair."""
+
+    plan: RepairPlan
+    range_m: tuple[float, float]
+    before: Before
+
+    def book(self, history: History) -> SampleMap:
+        return sample_map(history, self.range_m, self.before)
+
+
+def _act(history: History, ground: _Ground, policy: Policy) -> Step:
     proposal = policy.propose(history)
     choice = proposal.choice
     if isinstance(choice, GiveUp):
@@ -114,27 +130,21 @@ def _act(history: History, plan: RepairPlan, policy: Policy, range_m: tuple[floa
         if not spoiled_diameter_m(choice):
             # What leaves no mark can be done anywhere.
             return Act(choice, site or Site(*position(history), 0.0), proposal.reason)
-        if site is not None and is_free(choice, site, sample_map(history, range_m)):
+        if site is not None and is_free(choice, site, ground.book(history)):
             return Act(choice, site, proposal.reason)
         why_not = f"no flat, clean spot {spot_nm(choice):.0f} nm wide found"
         search = "find a flat, clean spot to act on"
-    if len(looks_since_action(history)) >= plan.search_looks:
+    if len(looks_since_action(history)) >= ground.plan.search_looks:
         return Declare("gave_up", 0, why_not)
     # A scan that is cut short may be too small for the spot that is needed.
-    return _look(history, plan, range_m, search, Manner(whole=True))
+    return _look(history, ground, search, Manner(whole=True))
 
 
-def _look(
-    history: History,
-    plan: RepairPlan,
-    range_m: tuple[float, float],
-    reason: str,
-    manner: Manner,
-) -> Step:
-    size = plan.frame_nm * 1e-9
-    marked = _mark(history, size, range_m) if manner.imprint else None
+def _look(history: History, ground: _Ground, reason: str, manner: Manner) -> Step:
+    size = ground.plan.frame_nm * 1e-9
+    marked = _mark(history, size, ground.range_m) if manner.imprint else None
     here = position(history)
-    spot = marked or sample_map(history, range_m).fresh_frame(size, *here)
+    spot = marked or ground.book(history).fresh_frame(size, *here)
     if spot is None:
         return Declare("gave_up", 0, "no clean area is left within the piezo range")
     frame = Frame(x_m=spot[0], y_m=spot[1], width_m=size, height_m=size)

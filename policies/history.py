@@ -12,6 +12,7 @@ from drivers.actions import Action, CoarseMove, Indentation, MoveTo, Pulse
 from drivers.outcome import Outcome
 from drivers.sample_map import SampleMap, Site, spoiled_diameter_m
 from drivers.scan import Frame
+from policies.before import NOTHING, Before
 from policies.report import TipReport
 
 #: Share of the piezo range that is used; at its very edge a controller may refuse a frame.
@@ -123,10 +124,14 @@ def position(history: History) -> tuple[float, float]:
     return 0.0, 0.0
 
 
-def sample_map(history: History, range_m: tuple[float, float]) -> SampleMap:
+def sample_map(
+    history: History, range_m: tuple[float, float], before: Before = NOTHING
+) -> SampleMap:
     """The book of the sample that ``history`` adds up to; a coarse move starts a new page."""
     width_m, height_m = USABLE * range_m[0], USABLE * range_m[1]
     book = SampleMap(width_m, height_m)
+    for x_m, y_m, diameter_m in before.touched:
+        book.touch(x_m, y_m, diameter_m)
     for event in history:
         match event:
             case Looked():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from drivers.actions import Pulse, Wait
 from drivers.envelope import Limits
 from drivers.ledger import HOUR_S
+from policies.before import NOTHING, Before
 from policies.history import History, actions, last_look
 from policies.proposal import GiveUp, Policy, Proposal
 
@@ -23,13 +22,13 @@ class Rationed:
     Args:
         policy: chooses.
         limits: the envelope.
-        earlier_s: instrument times of pulses that no history tells of, those of runs before (s).
+        before: what runs before have done.
     """
 
-    def __init__(self, policy: Policy, limits: Limits, earlier_s: Sequence[float] = ()) -> None:
+    def __init__(self, policy: Policy, limits: Limits, before: Before = NOTHING) -> None:
         self.policy = policy
         self._limits = limits
-        self._earlier_s = tuple(earlier_s)
+        self._before = before
 
     def propose(self, history: History) -> Proposal:
         """Choose from what was seen and done so far."""
@@ -49,7 +48,7 @@ class Rationed:
         most = int(self._limits.max_pulses_per_hour)
         now_s = last_look(history).finished_s
         pulses = [done for done in actions(history) if isinstance(done.action, Pulse)]
-        times_s = sorted([*self._earlier_s, *(done.outcome.started_s for done in pulses)])
+        times_s = sorted([*self._before.pulses_s, *(done.outcome.started_s for done in pulses)])
         recent_s = [at_s for at_s in times_s if at_s > now_s - HOUR_S]
         if len(recent_s) < most:
             return 0.0

@@ -10,8 +10,10 @@ from pathlib import Path
 from agent.journal.journal import FILE, Journal
 from agent.journal.past import same_instrument
 from agent.record import Kind, Record, decode_intent
-from drivers.actions import Action
+from drivers.actions import Action, CoarseMove, Pulse
 from drivers.errors import FileError
+from drivers.sample_map import spoiled_diameter_m
+from policies.before import Before
 
 #: What was sent longer ago counts no more (s): a night.
 WITHIN_S = 12 * 3600.0
@@ -41,6 +43,22 @@ def sent_lately(directory: Path, microscope: str, now: datetime) -> list[Sent]:
     """
     found = [one for path in directory.glob(f"*/{FILE}") for one in _read(path, microscope, now)]
     return sorted(found, key=lambda one: -one.ago_s)
+
+
+def done_before(sent: Sequence[Sent], now_s: float) -> Before:
+    """What policies have to know of what was ``sent``, in the order in which it was.
+
+    Args:
+        sent: what runs before have sent.
+        now_s: instrument time (s).
+    """
+    moves = [index for index, one in enumerate(sent) if isinstance(one.action, CoarseMove)]
+    here = sent[moves[-1] + 1 :] if moves else sent
+    discs = [(one.x_m, one.y_m, spoiled_diameter_m(one.action)) for one in here]
+    return Before(
+        pulses_s=tuple(now_s - one.ago_s for one in sent if isinstance(one.action, Pulse)),
+        touched=tuple(disc for disc in discs if disc[2]),
+    )
 
 
 def _read(path: Path, microscope: str, now: datetime) -> list[Sent]:

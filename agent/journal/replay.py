@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from agent.config import RepairSettings
 from agent.journal.history import Unfolding
@@ -19,10 +19,13 @@ from agent.policy import make_policy, weights_hash
 from agent.record import Kind, Payload, Record
 from drivers.envelope import Limits
 from drivers.errors import FileError
+from policies.before import NOTHING, Before
 from policies.episode import Act, Look, Step, next_step
 from policies.proposal import Policy
 
 Decision = Mapping[str, Any]
+
+BEFORE: TypeAdapter[Before] = TypeAdapter(Before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class _Decider:
     settings: RepairSettings
     policy: Policy
     range_m: tuple[float, float]
+    before: Before
 
     @classmethod
     def of(cls, journal: Journal, started: Payload) -> _Decider:
@@ -100,17 +104,19 @@ class _Decider:
         except ValidationError as error:
             raise _unfit(journal, f"its settings are not those of this version ({error})") from None
         name, range_m = about["policy"]["name"], tuple(started["range_m"])
-        earlier_s = about["policy"].get("earlier_pulses_s", ())
+        before = BEFORE.validate_python(about["policy"].get("before", NOTHING))
         # Older journals do not say: there every policy could choose coarse motion.
         coarse = started.get("coarse", True)
-        policy = make_policy(name, settings, limits, range_m, earlier_s, coarse=coarse)
+        policy = make_policy(name, settings, limits, range_m, before, coarse=coarse)
         # Older journals do not say; a rule has none.
         if about["policy"].get("weights") != weights_hash(name):
             raise _unfit(journal, f"this version's {name!r} policy has learned something else")
-        return cls(settings, policy, range_m)
+        return cls(settings, policy, range_m, before)
 
     def decide(self, unfolding: Unfolding) -> Step:
-        return next_step(unfolding.events, self.settings, self.policy, self.range_m)
+        return next_step(
+            unfolding.events, self.settings, self.policy, self.range_m, before=self.before
+        )
 
 
 def _unfit(journal: Journal, why: str) -> FileError:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from agent.journal import FILE, Journal
-from agent.journal.lately import WITHIN_S, sent_lately
+from agent.journal.lately import WITHIN_S, Sent, done_before, sent_lately
 from agent.record import Intent, Kind
-from drivers.actions import Pulse, TunnellingPoint
+from drivers.actions import CoarseMove, MoveTo, Pulse, TunnellingPoint
 from drivers.outcome import Outcome
+from drivers.sample_map import spoiled_diameter_m
 from tests.agent.scripted import DIP
 
 HERE = "nanonis://127.0.0.1:6501"
@@ -80,3 +81,18 @@ def test_what_cannot_be_read_is_passed_over(tmp_path: Path, content: bytes):
     (tmp_path / "2").mkdir()
     (tmp_path / "2" / FILE).write_bytes(content)
     assert len(sent_lately(tmp_path, HERE, soon())) == 2
+
+
+def test_policies_learn_of_pulses_and_of_spots_since_the_last_coarse_move():
+    move = CoarseMove(x_steps=10, y_steps=0, retract_steps=20)
+    sent = [
+        Sent(PULSE, 0.0, 0.0, 400.0),
+        Sent(DIP, 1e-9, 0.0, 300.0),
+        Sent(move, 0.0, 0.0, 200.0),
+        Sent(MoveTo(x_m=2e-9, y_m=0.0, speed_m_per_s=1e-7), 2e-9, 0.0, 150.0),
+        Sent(PULSE, 2e-9, 3e-9, 100.0),
+    ]
+    before = done_before(sent, 10.0)
+    assert before.pulses_s == (-390.0, -90.0)
+    assert before.touched == ((2e-9, 3e-9, spoiled_diameter_m(PULSE)),)
+    assert done_before(sent[:2], 0.0).touched[1] == (1e-9, 0.0, spoiled_diameter_m(DIP))

@@ -23,6 +23,7 @@ from drivers.envelope import Limits
 from drivers.microscope import Capability
 from drivers.registry import Address
 from drivers.scan import Frame, Scan
+from policies.before import NOTHING
 from policies.scorer.assessable import why_not
 from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer
 
@@ -129,7 +130,7 @@ async def test_the_policy_knows_whether_the_instrument_has_coarse_motion(
 ):
     if not coarse:
         microscope.capabilities -= {Capability.COARSE}
-    policy = await prepared(microscope.enveloped(), ScriptedScorer(), config, ())
+    policy = await prepared(microscope.enveloped(), ScriptedScorer(), config, NOTHING)
     assert policy.policy._means.coarse is coarse
 
 
@@ -167,7 +168,7 @@ async def test_what_runs_before_have_sent_counts_on_a_real_instrument(
         assert "max_pulses_per_hour" in result.reason
     assert sum(isinstance(call, Pulse) for call in microscope.calls) == pulses
     with Journal.open(Path(result.journal)) as journal:
-        assert len(journal.about()["policy"]["earlier_pulses_s"]) == (1 if real else 0)
+        assert len(journal.about()["policy"]["before"]["pulses_s"]) == (1 if real else 0)
 
 
 def test_the_made_up_scan_can_be_judged():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 from hypothesis import given
@@ -19,6 +20,7 @@ from drivers import (
 )
 from drivers.sample_map import Site, spoiled_diameter_m
 from policies.acceptance import OneImage
+from policies.before import Before
 from policies.combining import combine
 from policies.conditioner.rules import mast, scanbot
 from policies.conditioner.rules.uniform import uniform
@@ -223,6 +225,26 @@ def test_a_tip_held_for_good_against_the_looks_is_looked_at_again_and_then_given
 def test_a_tip_held_for_good_is_declared_once_the_looks_agree() -> None:
     _, end = run([0.1, 0.999, 0.999, 0.999, 0.999], Fixed(DeclareGood()))
     assert (end.outcome, end.confirmed_on) == ("good", 3)
+
+
+def test_what_runs_before_have_spoiled_is_neither_looked_at_nor_acted_on() -> None:
+    fresh = next_step([], PLAN, Fixed(), RANGE)
+    assert isinstance(fresh, Look)
+    here = (fresh.frame.x_m, fresh.frame.y_m, 5e-9)
+    elsewhere = next_step([], PLAN, Fixed(), RANGE, before=Before(touched=(here,)))
+    assert isinstance(elsewhere, Look)
+    assert math.dist(here[:2], (elsewhere.frame.x_m, elsewhere.frame.y_m)) > 10e-9
+    seen = [look_at(0.1, fresh)]
+    assert isinstance(next_step(seen, PLAN, Fixed(), RANGE), Act)
+    assert isinstance(next_step(seen, PLAN, Fixed(), RANGE, before=Before(touched=(here,))), Look)
+
+
+def test_a_coarse_move_leaves_behind_what_runs_before_have_spoiled() -> None:
+    move = CoarseMove(x_steps=10, y_steps=0, retract_steps=20)
+    moved = [Acted(move, 0.0, 0.0, Outcome(0.0, 1.0))]
+    before = Before(touched=((0.0, 0.0, 50e-9),))
+    assert sample_map([], RANGE, before).is_touched(0.0, 0.0, 1e-9)
+    assert not sample_map(moved, RANGE, before).is_touched(0.0, 0.0, 1e-9)
 
 
 def look_at(quality: float, step: Look, imprint: object = None) -> Looked:

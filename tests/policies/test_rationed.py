@@ -7,6 +7,7 @@ import pytest
 from drivers import Frame, Indentation, Limits, Outcome, Pulse, TunnellingPoint, Wait
 from drivers.actions import Action
 from drivers.ledger import HOUR_S, Ledger
+from policies.before import Before
 from policies.history import Acted, Event, History, Looked
 from policies.proposal import GiveUp, Proposal
 from policies.rationed import Rationed
@@ -69,8 +70,8 @@ def test_it_waits_no_longer_than_it_must():
 def test_pulses_of_runs_before_count():
     limits = Limits().narrowed(max_pulses_per_hour=2)
     look = Looked(FRAME, REPORT, None, LOOK_S)
-    assert Rationed(Always(PULSE), limits, [-HOUR_S, -60.0]).propose([look]).choice == PULSE
-    choice = Rationed(Always(PULSE), limits, [-120.0, -60.0]).propose([look]).choice
+    assert Rationed(Always(PULSE), limits, Before((-HOUR_S, -60.0))).propose([look]).choice == PULSE
+    choice = Rationed(Always(PULSE), limits, Before((-120.0, -60.0))).propose([look]).choice
     assert isinstance(choice, Wait)
     assert choice.seconds == pytest.approx(HOUR_S - 120 - LOOK_S, abs=5.0)
 
@@ -78,12 +79,16 @@ def test_pulses_of_runs_before_count():
 def test_other_actions_are_left_alone():
     limits = Limits().narrowed(max_pulses_per_hour=1)
     look = Looked(FRAME, REPORT, None, LOOK_S)
-    assert Rationed(Always(DIP), limits, [0.0, 1.0]).propose([look]) == Proposal(DIP, "because")
+    assert Rationed(Always(DIP), limits, Before((0.0, 1.0))).propose([look]) == Proposal(
+        DIP, "because"
+    )
 
 
 def test_a_wait_stays_inside_the_envelope():
     look = Looked(FRAME, REPORT, None, LOOK_S)
     limits = Limits().narrowed(max_pulses_per_hour=1, max_wait_s=600.0)
-    assert Rationed(Always(PULSE), limits, [0.0]).propose([look]).choice == Wait(seconds=600.0)
+    assert Rationed(Always(PULSE), limits, Before((0.0,))).propose([look]).choice == Wait(
+        seconds=600.0
+    )
     never = Limits().narrowed(max_pulses_per_hour=1, max_wait_s=0.0)
-    assert Rationed(Always(PULSE), never, [0.0]).propose([look]).choice == GiveUp()
+    assert Rationed(Always(PULSE), never, Before((0.0,))).propose([look]).choice == GiveUp()

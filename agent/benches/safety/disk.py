@@ -26,6 +26,7 @@ from agent.benches.safety.killing import (
     TIME_SCALE,
     WITHDRAW,
     heard,
+    last_words,
 )
 from agent.benches.safety.wiretap import HOST, START, Wiretap
 from agent.journal import FILE, Journal
@@ -165,6 +166,9 @@ async def _fill_one(port: int, folder: Path, commands: int) -> Filled:
                 told_s = await _told(process) - taken_at
                 # To the end of what it says, which is when its guardian has ended as well.
                 await process.communicate()
+        except InstrumentError as error:
+            _, said = await process.communicate()
+            raise InstrumentError(f"{error}: {last_words(said)}") from None
         finally:
             if process.returncode is None:
                 process.kill()

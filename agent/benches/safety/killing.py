@@ -210,6 +210,9 @@ async def _kill_one(
                 ready_s, ready = time.monotonic() - started, len(tap.sent)
                 await heard(tap, process, lambda: len(tap.sent) >= ready + commands)
             await asyncio.sleep(delay_s)
+        except InstrumentError as error:
+            screen.seek(0)
+            raise InstrumentError(f"{error}: {last_words(screen.read())}") from None
         finally:
             if process.returncode is None:
                 process.kill()
@@ -228,6 +231,12 @@ async def _kill_one(
 
 def _journals(runs: Path) -> set[Path]:
     return set(runs.glob(f"*/{FILE}"))
+
+
+def last_words(said: bytes) -> str:
+    """The last lines of what an agent has said, on one line."""
+    lines = said.decode(errors="replace").strip().splitlines()
+    return " ".join(line.strip() for line in lines[-3:])
 
 
 async def heard(
