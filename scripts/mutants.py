@@ -95,6 +95,8 @@ def _changed(node: ast.expr | ast.stmt) -> list[ast.AST]:
             return [ast.Constant(not value, **at)]
         case ast.Constant(value=int(value) | float(value)):
             return [ast.Constant(value + 1, **at), ast.Constant(value - 1, **at)]
+        case ast.Return(value=ast.Constant(value=None)):
+            return []
         case ast.Return(value=ast.expr(), lineno=_):
             return [ast.Return(ast.Constant(None, **at), **at)]
         case ast.Raise() | ast.Expr(value=ast.Call() | ast.Await()):

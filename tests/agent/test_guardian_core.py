@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.guardian.effects import Drop, Tell
 from agent.guardian.lease import ARMING_S
 from agent.guardian.states import ALLOWED, GUARDING, LATCHED, State
 from tests.agent.guardian_world import ORDERS, TAIL, TICK_S, TIMING, World
@@ -32,6 +33,20 @@ def test_arming_looks_at_the_instrument_and_at_nothing_else():
     assert world.guardian.state is State.ARMED
     assert world.names() == ["status", "height"]
     assert not world.guardian.arm(world.now, ORDERS, TIMING)
+
+
+@pytest.mark.parametrize("ending", ["disarm", "refuse"])
+def test_with_the_lease_the_connection_to_the_instrument_ends(ending: str):
+    world = World().arm()
+    assert world.guardian.take() is None
+    if ending == "disarm":
+        world.guardian.disarm(world.now)
+    else:
+        world.guardian.refuse(world.now, "for the test")
+    done = []
+    while (effect := world.guardian.take()) is not None:
+        done.append(type(effect))
+    assert done == [Drop, Tell]
 
 
 def test_silence_withdraws_in_order_and_is_verified():

@@ -322,3 +322,10 @@ def test_a_dead_guardian_is_not_asked(tmp_path: Path, monkeypatch: pytest.Monkey
         pass
     monkeypatch.setattr(asking, "_exchange", lambda *_: pytest.fail("a stranger was asked"))
     assert asking.ask(path, "state") is None
+
+
+def test_a_teller_that_hangs_keeps_no_program_from_ending(tmp_path: Path):
+    before = set(threading.enumerate())
+    Teller(tmp_path / "guardian.json")
+    (writer,) = set(threading.enumerate()) - before
+    assert writer.daemon
