@@ -68,6 +68,7 @@ PARTS = {
             "tests/agent/test_journal_recovery.py",
             "tests/agent/test_journal_schema.py",
             "tests/agent/test_journal_storage.py",
+            "tests/agent/test_lately.py",
             "tests/agent/test_replay.py",
         ),
     ),
