@@ -38,7 +38,7 @@ class Screen(io.TextIOBase):
         super().__init__()
         # Past its buffer, whose lock a write that hangs would keep from the end of the program.
         self._descriptor = stream.fileno()
-        self._file = open(self._descriptor, "wb", buffering=0, closefd=False)  # noqa: SIM115
+        self._file = open(self._descriptor, "wb", buffering=0, closefd=False)  # noqa: SIM115 - kept
         self._terminal = stream.isatty()
         self._encoding = stream.encoding
         self._waiting: queue.SimpleQueue[str | _Mark | None] = queue.SimpleQueue()
@@ -49,7 +49,7 @@ class Screen(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """How text becomes bytes."""
+        """How text becomes bytes; a plain attribute in the class above."""
         return self._encoding
 
     def fileno(self) -> int:

@@ -214,14 +214,14 @@ class Settings:
         self.debts.settle(group)
 
 
-def _as_read(field: Field, value: Any) -> Any:  # noqa: ANN401
+def _as_read(field: Field, value: Any) -> Any:  # noqa: ANN401 - whatever the field holds
     """``value`` as the controller would have told it, from how JSON holds it."""
     if field.codes:
         return field.codes[value]
     return tuple(value) if isinstance(value, list) else value
 
 
-def _kept(value: Any, known: Any) -> Any:  # noqa: ANN401
+def _kept(value: Any, known: Any) -> Any:  # noqa: ANN401 - whatever the setting holds
     """What a setting that reads ``known`` reads after ``value`` was written."""
     return known if isinstance(value, IntEnum) and value.name == "KEEP" else value
 
