@@ -69,17 +69,17 @@ async def perform(run: Run, intent: Intent) -> Outcome:
         await _get_allowed(run, supervision, intent)
     # Last of all: while somebody was asked, somebody may have changed something.
     await run.instrument(run.watchdog.inspect())
-    entry = run.journal.intend(intent, run.now_s)
+    entry = await run.journal.intend(intent, run.now_s)
     if isinstance(intent.action, Wait):
         return await _wait(run, intent.action, entry)
     try:
         outcome = await run.instrument(run.microscope.perform(intent.action))
     except (Refused, ConfigError, SettingsChanged) as refusal:
-        run.journal.refused(entry, str(refusal), run.now_s)
+        await run.journal.refused(entry, str(refusal), run.now_s)
         raise
     # Any other error leaves the intent without an answer: whether the tip was touched is unknown.
     run.watchdog.acted(intent.action)
-    run.journal.done(entry, outcome)
+    await run.journal.done(entry, outcome)
     return outcome
 
 
@@ -89,14 +89,14 @@ async def _wait(run: Run, action: Wait, entry: int) -> Outcome:
         async with run.watchdog.beside_waiting():
             outcome = await run.instrument(run.microscope.perform(action))
     except Refused as refusal:
-        run.journal.refused(entry, str(refusal), run.now_s)
+        await run.journal.refused(entry, str(refusal), run.now_s)
         raise
     except (SettingsChanged, Alarm) as error:
         # A wait changes nothing, so how it ended is known.
         broken_off = Outcome(started_s, run.now_s, notes=(f"broken off: {error}",))
-        run.journal.done(entry, broken_off)
+        await run.journal.done(entry, broken_off)
         raise
-    run.journal.done(entry, outcome)
+    await run.journal.done(entry, outcome)
     return outcome
 
 
@@ -109,7 +109,7 @@ async def _get_allowed(run: Run, supervision: Supervision, intent: Intent) -> No
     loop, approvals = asyncio.get_running_loop(), supervision.approvals
     action, x_m, y_m = intent.action, intent.x_m, intent.y_m
     request = approvals.ask(action, x_m, y_m, intent.reason, loop.time())
-    run.journal.note(Kind.ASKED, run.now_s, encode_request(request))
+    await run.journal.note(Kind.ASKED, run.now_s, encode_request(request))
     run.tell(replace(run.progress, request=request))
     try:
         await _hear(run, supervision, request)
@@ -129,10 +129,10 @@ async def _hear(run: Run, supervision: Supervision, request: Request) -> None:
         async with beside, asyncio.timeout_at(request.expires_s):
             answer = await run.instrument(supervision.asker.ask(request))
     except TimeoutError:
-        run.journal.note(Kind.EXPIRED, run.now_s, {"request": request.id})
+        await run.journal.note(Kind.EXPIRED, run.now_s, {"request": request.id})
     else:
         verdict = supervision.approvals.answer(answer, loop.time())
-        run.journal.note(Kind.ANSWERED, run.now_s, encode_answer(answer, verdict))
+        await run.journal.note(Kind.ANSWERED, run.now_s, encode_answer(answer, verdict))
 
 
 def _why_not(verdict: Verdict, request: Request) -> str:

@@ -91,12 +91,12 @@ async def recover(run: Run, found: Found, at: TunnellingPoint) -> None:
         "in_contact": found.in_contact,
         "intent": intent,
     }
-    run.journal.note(Kind.FOUND, run.now_s, payload)
+    await run.journal.note(Kind.FOUND, run.now_s, payload)
     run.say(found.sentence)
     if not found.in_contact:
         return
     await run.instrument(run.microscope.withdraw())
-    run.journal.note(Kind.WITHDRAWN, run.now_s, {})
+    await run.journal.note(Kind.WITHDRAWN, run.now_s, {})
     # What broke off may have been in the middle of changing the instrument.
     state = await run.instrument(run.watchdog.begin())
     back = approach(at, run.microscope.limits)

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from agent.acting import act
 from agent.config import USUAL_WATCHES, RepairSettings, WatchdogSettings
 from agent.guarding import NO_GUARD, Guard
-from agent.journal import Journal
+from agent.journal import Scribe
 from agent.looking import look
 from agent.phases import Phase
 from agent.record import Kind
@@ -18,7 +18,7 @@ from agent.result import GOOD_EXIT, NOT_GOOD_EXIT, Ending, Listener, RepairResul
 from agent.run import Run
 from agent.supervision import Supervision
 from drivers.enveloped import EnvelopedMicroscope
-from drivers.errors import FileError, SettingsChanged, TipsmithError, UserError
+from drivers.errors import FileError, SettingsChanged, TipsmithError
 from drivers.finishing import finish
 from drivers.microscope import WITHDRAWAL_ENDS_S, Capability
 from policies.before import NOTHING, Before
@@ -41,7 +41,7 @@ async def repair(
     scorer: Judge,
     policy: Policy,
     settings: RepairSettings,
-    journal: Journal,
+    journal: Scribe,
     on_progress: Listener = lambda _: None,
     guard: Guard = NO_GUARD,
     found: Found | None = None,
@@ -60,7 +60,7 @@ async def repair(
         scorer: judges scans.
         policy: chooses actions.
         settings: when to end and how to look.
-        journal: a new journal; a run is never resumed.
+        journal: of a new run; a run is never resumed.
         on_progress: sees every step as it goes; must return at once.
         guard: what withdraws the tip if this program cannot; without it the repair stops.
         found: what the run before has left out of order, or None.
@@ -76,20 +76,9 @@ async def repair(
         CancelledError: after the tip was withdrawn; the listener has got the result.
         Exception: a fault of the program, as it was raised, after the same.
     """
-    _refuse_to_resume(journal)
+    await journal.expect_unused()
     run = Run(microscope, journal, on_progress, watchdogs, supervision)
     return await _Repair(run, scorer, policy, settings, guard, found, before).carry_out()
-
-
-def _refuse_to_resume(journal: Journal) -> None:
-    pending = journal.pending()
-    if pending is not None:
-        raise UserError(
-            f"the run in {journal.path} broke off in an action of unknown outcome "
-            f"({pending.action.kind}); start a new run, which looks at the tip first"
-        )
-    if journal.records():
-        raise UserError(f"{journal.path} holds a run already; start a new one")
 
 
 def _fault(error: Exception) -> str:
@@ -133,7 +122,7 @@ class _Repair:
             )
         except TipsmithError as error:
             if isinstance(error, SettingsChanged) and self._guard.attended:
-                return self._pause(str(error))
+                return await finish(self._pause(str(error)))
             return await finish(self._stop(str(error), error.exit_code))
         except Exception as error:
             await finish(self._stop(_fault(error), NOT_GOOD_EXIT))
@@ -144,13 +133,14 @@ class _Repair:
 
     async def _until_declared(self) -> Declare:
         run, settings = self._run, self._settings
+        await run.take_account()
         x_m, y_m, _ = (await run.instrument(run.watchdog.begin())).range_m
         started = {
             "range_m": (x_m, y_m),
             "settings": settings.model_dump(mode="json"),
             "coarse": Capability.COARSE in run.microscope.capabilities,
         }
-        run.journal.note(Kind.STARTED, run.now_s, started)
+        await run.journal.note(Kind.STARTED, run.now_s, started)
         if self._found is not None:
             await recover(run, self._found, settings.at)
         while True:
@@ -164,16 +154,16 @@ class _Repair:
                     run.enter(Phase.ACTING)
                     self._remember(await act(run, step, settings))
                 case Declare():
-                    run.journal.note(Kind.DECLARED, run.now_s, asdict(step))
+                    await run.journal.note(Kind.DECLARED, run.now_s, asdict(step))
                     return step
 
     async def _look(self, step: Look) -> Looked:
         run = self._run
         run.tell(replace(run.progress, step=step, lines=0))
         run.enter(Phase.LOOKING)
-        run.journal.look_started(step, run.now_s)
+        await run.journal.look_started(step, run.now_s)
         looked = await look(run, self._scorer, self._settings, step)
-        run.journal.looked(looked)
+        await run.journal.looked(looked)
         return looked
 
     def _remember(self, event: Event) -> None:
@@ -188,11 +178,11 @@ class _Repair:
     def _actions(self) -> int:
         return sum(isinstance(event, Acted) for event in self._history)
 
-    def _pause(self, reason: str) -> RepairResult:
+    async def _pause(self, reason: str) -> RepairResult:
         # Withdrawing, too, would undo what somebody else is doing with the tip.
         reason += "; the tip is left as it is"
         with suppress(FileError):
-            self._run.journal.note(Kind.PAUSED, self._run.now_s, {"reason": reason})
+            await self._run.journal.note(Kind.PAUSED, self._run.now_s, {"reason": reason})
         self._guard.settle()
         return self._end("paused", reason, confirmed_on=0, exit_code=NOT_GOOD_EXIT)
 
@@ -203,7 +193,7 @@ class _Repair:
             self._guard.settle()
         error = {"reason": reason, "withdrawn": failure is None}
         with suppress(FileError):
-            self._run.journal.note(Kind.ERROR, self._run.now_s, error)
+            await self._run.journal.note(Kind.ERROR, self._run.now_s, error)
         if failure is not None:
             reason += f"; {failure}"
         return self._end("stopped", reason, confirmed_on=0, exit_code=exit_code)

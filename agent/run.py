@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
 from typing import TypeVar
 
 from agent.config import WatchdogSettings
-from agent.journal import Journal
+from agent.journal import Scribe
 from agent.phases import Phase, Phases
 from agent.record import Kind
 from agent.result import Listener, Progress
 from agent.supervision import Supervision
 from agent.watching import Computer, Watchdog
 from drivers.enveloped import EnvelopedMicroscope
-from drivers.errors import FileError
 from drivers.microscope import Debts
 
 Reply = TypeVar("Reply")
@@ -36,7 +34,7 @@ class Run:
     def __init__(
         self,
         microscope: EnvelopedMicroscope,
-        journal: Journal,
+        journal: Scribe,
         listener: Listener,
         watchdogs: WatchdogSettings,
         supervision: Supervision | None = None,
@@ -53,7 +51,6 @@ class Run:
         self._waited_s = 0.0
         computer = Computer(journal.path.parent)
         self.watchdog = Watchdog(microscope, watchdogs, computer, self._notice)
-        microscope.account_to(self._note_owed)
 
     @property
     def now_s(self) -> float:
@@ -79,6 +76,14 @@ class Run:
     def instrument_s(self) -> float:
         """Instrument time since the beginning (s)."""
         return self.now_s - self._began_s
+
+    async def take_account(self) -> None:
+        """From now on what has to be put back at the instrument is in the journal first.
+
+        Raises:
+            FileError: it cannot be written.
+        """
+        await self.microscope.account_to(self._note_owed)
 
     async def instrument(self, call: Awaitable[Reply]) -> Reply:
         """Wait for the instrument, or for an operator, and keep account of the wait."""
@@ -116,14 +121,11 @@ class Run:
         self._listener_failed = True
         complaint = f"progress could not be shown ({type(error).__name__}: {error})"
         # Told or not, the run goes on.
-        with suppress(FileError):
-            self.journal.note(
-                Kind.NOTICED, self.now_s, {"watch": "display", "complaint": complaint}
-            )
+        self.journal.mention(Kind.NOTICED, self.now_s, {"watch": "display", "complaint": complaint})
 
-    def _note_owed(self, debts: Debts) -> None:
-        self.journal.note(Kind.OWED, self.now_s, debts)
+    async def _note_owed(self, debts: Debts) -> None:
+        await self.journal.note(Kind.OWED, self.now_s, debts)
 
-    def _notice(self, watch: str, complaint: str) -> None:
-        self.journal.note(Kind.NOTICED, self.now_s, {"watch": watch, "complaint": complaint})
+    async def _notice(self, watch: str, complaint: str) -> None:
+        await self.journal.note(Kind.NOTICED, self.now_s, {"watch": watch, "complaint": complaint})
         self.say(complaint)

@@ -13,7 +13,7 @@ from pathlib import Path
 from agent.config import Config
 from agent.guarding import NO_GUARD, Guard, guarded
 from agent.installation import own_version
-from agent.journal import Journal
+from agent.journal import new_journal
 from agent.journal.lately import done_before, sent_lately
 from agent.journal.room import check_room
 from agent.phases import Phase
@@ -98,7 +98,7 @@ async def run_repair(
                 about = _about(config, seed, scorer, microscope.limits, before)
                 about["guardian"] = guard.header
                 # Open until the instrument is let go: what is put back then is noted as well.
-                journal = guarding.enter_context(Journal.create(directory, about))
+                journal = await guarding.enter_async_context(new_journal(directory, about))
                 result = await repair(
                     microscope,
                     scorer,

@@ -6,7 +6,7 @@ import asyncio
 import math
 import shutil
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +78,7 @@ class Watchdog:
         microscope: EnvelopedMicroscope,
         settings: WatchdogSettings,
         computer: Computer,
-        notify: Callable[[str, str], None],
+        notify: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._microscope = microscope
         self._settings = settings
@@ -108,7 +108,7 @@ class Watchdog:
             Alarm: another watch was set off.
         """
         state = await self._state()
-        self._judge(self._sighting(state))
+        await self._judge(self._sighting(state))
 
     def beside_waiting(self) -> Beside:
         """Inspect every few seconds while the context runs, in which nothing is done.
@@ -144,8 +144,8 @@ class Watchdog:
             async with asyncio.timeout(allowed_s):
                 line = await anext(lines, None)
         except TimeoutError:
-            self._fail(Sighting(overdue_s=allowed_s))
-        self._judge(self._sighting(None))
+            await self._fail(Sighting(overdue_s=allowed_s))
+        await self._judge(self._sighting(None))
         return line
 
     def scanned(self, point: TunnellingPoint) -> None:
@@ -163,7 +163,7 @@ class Watchdog:
             # Bias and setpoint of the scan may just be set, or the tip may cross a bump.
             await asyncio.sleep(LASTING_S)
             for watch, complaint in self._set_off_under_way(await self._state()):
-                self._react(watch, complaint)
+                await self._react(watch, complaint)
 
     def _set_off_under_way(self, state: MicroscopeState) -> list[tuple[Watch, str]]:
         # The computer is looked at with every line.
@@ -177,7 +177,7 @@ class Watchdog:
             async with asyncio.timeout(silent_s):
                 return await self._microscope.state()
         except TimeoutError:
-            self._fail(Sighting(silent_s=silent_s))
+            await self._fail(Sighting(silent_s=silent_s))
 
     def _sighting(self, state: MicroscopeState | None) -> Sighting:
         before, self._clocks = self._clocks, self._computer.clocks()
@@ -190,15 +190,15 @@ class Watchdog:
             memory_mib=self._computer.memory_mib(),
         )
 
-    def _judge(self, seen: Sighting) -> None:
+    async def _judge(self, seen: Sighting) -> None:
         for watch in WATCHES:
             complaint = watch.complain(seen, self._settings)
             if complaint is None:
                 self._told.discard(watch.name)
             else:
-                self._react(watch, complaint)
+                await self._react(watch, complaint)
 
-    def _react(self, watch: Watch, complaint: str) -> None:
+    async def _react(self, watch: Watch, complaint: str) -> None:
         match watch.reaction:
             case Reaction.WITHDRAW:
                 raise Alarm(complaint)
@@ -207,8 +207,8 @@ class Watchdog:
             case Reaction.NOTIFY if watch.name not in self._told:
                 # Once, and again only after it was well in between.
                 self._told.add(watch.name)
-                self._notify(watch.name, complaint)
+                await self._notify(watch.name, complaint)
 
-    def _fail(self, seen: Sighting) -> NoReturn:
-        self._judge(seen)
+    async def _fail(self, seen: Sighting) -> NoReturn:
+        await self._judge(seen)
         raise RuntimeError("no watch was set off by a time that had run out")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Protocol, runtime_checkable
 
 from drivers.actions import Action
@@ -140,14 +140,14 @@ class EnvelopedMicroscope:
         """Whether the driver inside tells what it has to put back."""
         return isinstance(self._inner, Lends)
 
-    def account_to(self, told: Callable[[Debts], None]) -> None:
+    async def account_to(self, told: Callable[[Debts], Awaitable[None]]) -> None:
         """Let the driver inside tell what it has to put back, if it does.
 
         Raises:
             FileError: ``told`` cannot keep it.
         """
         if isinstance(self._inner, Lends):
-            self._inner.account_to(told)
+            await self._inner.account_to(told)
 
     async def take_up(self, debts: Debts) -> None:
         """Let the driver inside owe what an earlier program has left owed, if it can.

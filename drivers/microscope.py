@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
@@ -146,7 +146,7 @@ class Lends(Protocol):
     ``close`` puts it back; after a program that was killed, the next one takes it up.
     """
 
-    def account_to(self, told: Callable[[Debts], None]) -> None:
+    async def account_to(self, told: Callable[[Debts], Awaitable[None]]) -> None:
         """Tell ``told`` what is owed now, and every change from now on.
 
         What is changed is told before the instrument is. ``told`` raises a ``FileError`` where it

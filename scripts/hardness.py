@@ -70,6 +70,7 @@ PARTS = {
             "tests/agent/test_journal_storage.py",
             "tests/agent/test_lately.py",
             "tests/agent/test_replay.py",
+            "tests/agent/test_scribe.py",
         ),
     ),
 }

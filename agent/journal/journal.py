@@ -29,7 +29,7 @@ from agent.record import (
     encode_looked,
     encode_outcome,
 )
-from drivers.errors import FileError
+from drivers.errors import FileError, UserError
 from drivers.outcome import Outcome
 from policies.episode import Look
 from policies.history import Looked
@@ -155,6 +155,21 @@ class Journal:
         """The action that was about to be sent and of which nothing more is known, if any."""
         last = next((one for one in reversed(self.records()) if one.kind in _OF_ACTIONS), None)
         return decode_intent(last.payload) if last and last.kind is Kind.INTENT else None
+
+    def expect_unused(self) -> None:
+        """Make sure that no run has begun in it: a run is never resumed.
+
+        Raises:
+            UserError: one has.
+        """
+        pending = self.pending()
+        if pending is not None:
+            raise UserError(
+                f"the run in {self.path} broke off in an action of unknown outcome "
+                f"({pending.action.kind}); start a new run, which looks at the tip first"
+            )
+        if self.records():
+            raise UserError(f"{self.path} holds a run already; start a new one")
 
     def _record(self, row: tuple[Any, ...]) -> Record:
         sequence, kind, instrument_s, utc, payload, intent, trace = row

@@ -90,7 +90,7 @@ class WorkingPoint:
         feedback = await self._z.feedback()
         if feedback is Feedback.ON and abs(bias_v) >= MIN_BIAS_V and setpoint_a > 0:
             self._operators = TunnellingPoint(bias_v=bias_v, setpoint_a=setpoint_a)
-            self._owe(_values(self._operators))
+            await self._owe(_values(self._operators))
 
     async def set(self, at: TunnellingPoint) -> None:
         """Go to a tunnelling point, keeping the conductance below that of both ends.
@@ -105,7 +105,7 @@ class WorkingPoint:
         bias_v, setpoint_a = await self.get()
         start = {"bias_v": bias_v, "setpoint_a": setpoint_a}
         if not _same(start, _values(at)):
-            self._owe(start, _values(at))
+            await self._owe(start, _values(at))
         self._ours = None
         # The tip comes closest where bias is low and setpoint high at once, so a lower setpoint
         # is set before the bias moves and a higher one after.
@@ -117,7 +117,7 @@ class WorkingPoint:
             await self._settings.write("ZCtrl.Setpnt", setpoint_a=at.setpoint_a)
             moved = True
         self._ours = at
-        self._owe(_values(at))
+        await self._owe(_values(at))
         if moved or lowered:
             await self._session.pause(_SETTLE_S)
 
@@ -136,7 +136,7 @@ class WorkingPoint:
         try:
             if await self._z.feedback() is Feedback.ON and await self._is_ours():
                 await self.set(at)
-            self._settings.debts.settle(POINT)
+            await self._settings.debts.settle(POINT)
         except InstrumentError as error:
             raise InstrumentError(
                 f"bias and setpoint are not back at the operator's {at.bias_v:g} V and "
@@ -156,15 +156,15 @@ class WorkingPoint:
         found = {"bias_v": bias_v, "setpoint_a": setpoint_a}
         if not any(_same(found, one) for one in (debt["before"], *_passed(debt["left"]))):
             _log.warning("bias and setpoint were changed since the run before and stay so")
-            self._settings.debts.settle(POINT)
+            await self._settings.debts.settle(POINT)
             return
         self._operators = TunnellingPoint(**debt["before"])
         self._ours = TunnellingPoint(**found)
         self._looked = True
 
-    def _owe(self, *left: Mapping[str, float]) -> None:
+    async def _owe(self, *left: Mapping[str, float]) -> None:
         if self._operators is not None:
-            self._settings.debts.owe(POINT, _values(self._operators), *left)
+            await self._settings.debts.owe(POINT, _values(self._operators), *left)
 
     async def _is_ours(self) -> bool:
         """Whether nobody has set another point since; one that was not reached counts as ours."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from enum import IntEnum
 from typing import Any
@@ -24,16 +24,16 @@ class DebtBook:
 
     def __init__(self) -> None:
         self._debts: dict[str, Mapping[str, Any]] = {}
-        self._told: Callable[[Debts], None] | None = None
+        self._told: Callable[[Debts], Awaitable[None]] | None = None
         self._ending = False
 
-    def account_to(self, told: Callable[[Debts], None]) -> None:
+    async def account_to(self, told: Callable[[Debts], Awaitable[None]]) -> None:
         """Tell ``told`` every debt, and from now on every change.
 
         Raises:
             FileError: ``told`` cannot keep it.
         """
-        told(dict(self._debts))
+        await told(dict(self._debts))
         self._told = told
 
     def adopt(self, debts: Debts) -> None:
@@ -52,7 +52,9 @@ class DebtBook:
         """What may have been left of ``name``, as JSON holds it."""
         return list(self._debts[name]["left"]) if name in self._debts else []
 
-    def owe(self, name: str, before: Values, *left: Values, rel_tol: float | None = None) -> None:
+    async def owe(
+        self, name: str, before: Values, *left: Values, rel_tol: float | None = None
+    ) -> None:
         """Note a debt, or what is left now; call it before the instrument is changed.
 
         Args:
@@ -72,21 +74,21 @@ class DebtBook:
             debt["rel_tol"] = rel_tol
         if self._debts.get(name) == debt:
             return
-        self._tell({name: debt})
+        await self._tell({name: debt})
         self._debts[name] = debt
 
-    def settle(self, name: str) -> None:
+    async def settle(self, name: str) -> None:
         """Note that ``name`` was put back, or is somebody else's by now."""
         if self._debts.pop(name, None) is not None:
             # Were it not kept, the next program would find nothing left to put back.
             with suppress(FileError):
-                self._tell({name: None})
+                await self._tell({name: None})
 
-    def _tell(self, debts: Debts) -> None:
+    async def _tell(self, debts: Debts) -> None:
         if self._told is None:
             return
         try:
-            self._told(debts)
+            await self._told(debts)
         except FileError:
             if not self._ending:
                 raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -147,13 +147,13 @@ class NanonisMicroscope:
         """
         return await emergency_frames(self._rig.session, self._rig.z)
 
-    def account_to(self, told: Callable[[Debts], None]) -> None:
+    async def account_to(self, told: Callable[[Debts], Awaitable[None]]) -> None:
         """Tell ``told`` what has to be put back, and every change of it.
 
         Raises:
             FileError: ``told`` cannot keep it.
         """
-        self._rig.settings.debts.account_to(told)
+        await self._rig.settings.debts.account_to(told)
 
     async def take_up(self, debts: Debts) -> None:
         """Switch SafeTip on if it was left off; put the rest that was left changed back on closing.
@@ -180,7 +180,7 @@ class NanonisMicroscope:
             _log.warning("whether %s is as it was left is unknown: %s", name, error)
         except (AttributeError, LookupError, TypeError, ValueError, ProtocolError) as error:
             _log.warning("what the run before has left of %s is not understood: %s", name, error)
-            self._rig.settings.debts.settle(name)
+            await self._rig.settings.debts.settle(name)
 
     async def unprotected(self) -> str | None:
         """Why SafeTip, although there is one, does not protect the tip, and what to do; or None."""

@@ -124,7 +124,7 @@ async def safe_tip_suspended(rig: Rig, seconds: float) -> AsyncGenerator[Suspens
     started_s = rig.session.clock.now()
     cancelled: asyncio.CancelledError | None = None
     # From here on, because it may be off even if switching it off could not be seen to succeed.
-    rig.settings.debts.owe(SAFE_TIP, {"status": Switch.ON}, {"status": Switch.OFF})
+    await rig.settings.debts.owe(SAFE_TIP, {"status": Switch.ON}, {"status": Switch.OFF})
     try:
         async with asyncio.timeout(allowed_s):
             await rig.settings.write(_GROUP, status=SetSwitch.OFF)
@@ -157,7 +157,7 @@ async def restore_safe_tip(rig: Rig) -> None:
         # At once as well, because whoever was cancelled may never look at the error.
         _log.warning("%s", told)
         raise InstrumentError(told) from error
-    rig.settings.debts.settle(SAFE_TIP)
+    await rig.settings.debts.settle(SAFE_TIP)
 
 
 async def _is_on(rig: Rig) -> bool:

@@ -97,15 +97,15 @@ class Settings:
         # While it is written, it may be found as it was or as it is to be.
         if group not in self._left or not _alike(as_json(aimed), as_json(known), rel_tol):
             either = (*self.debts.left(group), {**known, **aimed})
-            self.debts.owe(group, before, *either, rel_tol=rel_tol)
+            await self.debts.owe(group, before, *either, rel_tol=rel_tol)
         self._borrowed[group] = before
         self._left.pop(group, None)
-        self._leave_at(group, await self.write(group, rel_tol=rel_tol, **values))
+        await self._leave_at(group, await self.write(group, rel_tol=rel_tol, **values))
 
     async def note(self) -> None:
         """Take the borrowed groups for set as they stand: writing one may have altered another."""
         for group in tuple(self._left):
-            self._leave_at(group, await self.get(group))
+            await self._leave_at(group, await self.get(group))
 
     async def take_up(self, group: str, debt: Mapping[str, Any]) -> None:
         """Borrow ``group`` from where an earlier program left it, unless it was changed since.
@@ -117,16 +117,16 @@ class Settings:
         found = await self.get(group)
         plain, rel_tol = as_json(found), debt.get("rel_tol", _FLOAT32)
         if _alike(debt["before"], plain, _FLOAT32):
-            self.debts.settle(group)
+            await self.debts.settle(group)
         elif any(_alike(left, plain, rel_tol) for left in debt["left"]):
             fields = lookup(group + "Get", self._session.release).reply.fields
             self._borrowed[group] = {
                 field.name: _as_read(field, debt["before"][field.name]) for field in fields
             }
-            self._leave_at(group, found)
+            await self._leave_at(group, found)
         else:
             _log.warning("%s was changed since the run before and stays so", group)
-            self.debts.settle(group)
+            await self.debts.settle(group)
 
     async def expect_untouched(self) -> None:
         """Make sure that the borrowed groups are as they were left.
@@ -144,7 +144,7 @@ class Settings:
     async def give_back(self, group: str) -> None:
         """Put a borrowed group back; nothing if it is not borrowed, or was changed meanwhile."""
         if await self._changes(group):
-            self._leave(group)
+            await self._leave(group)
         if group in self._borrowed:
             await self._put_back(group)
 
@@ -154,7 +154,7 @@ class Settings:
         await self._session.call(
             group + "Set", **{field.name: _as_written(field, old) for field in fields}
         )
-        self._forget(group)
+        await self._forget(group)
 
     async def give_back_all(self) -> None:
         """Put back everything that is still borrowed.
@@ -193,25 +193,25 @@ class Settings:
             _log.warning("whether settings were changed meanwhile is unknown: %s", error)
             return
         for group in changed:
-            self._leave(group)
+            await self._leave(group)
 
     async def _changes(self, group: str) -> list[str]:
         """What differs from how ``group`` was left, in words; nothing if it was not."""
         left = self._left.get(group)
         return [] if left is None else _differences(group, left, await self.get(group))
 
-    def _leave_at(self, group: str, found: dict[str, Any]) -> None:
+    async def _leave_at(self, group: str, found: dict[str, Any]) -> None:
         self._left[group] = found
-        self.debts.owe(group, self._borrowed[group], found)
+        await self.debts.owe(group, self._borrowed[group], found)
 
-    def _leave(self, group: str) -> None:
+    async def _leave(self, group: str) -> None:
         _log.warning("%s was changed by somebody else and stays so", group)
-        self._forget(group)
+        await self._forget(group)
 
-    def _forget(self, group: str) -> None:
+    async def _forget(self, group: str) -> None:
         del self._borrowed[group]
         self._left.pop(group, None)
-        self.debts.settle(group)
+        await self.debts.settle(group)
 
 
 def _as_read(field: Field, value: Any) -> Any:  # noqa: ANN401 - whatever the field holds

@@ -14,7 +14,7 @@ from agent.result import Progress, RepairResult
 from agent.supervision import Supervision
 from drivers.envelope import Limits
 from policies.proposal import Policy
-from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer
+from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer, scribe
 
 Start = Callable[..., Awaitable[RepairResult]]
 
@@ -58,7 +58,7 @@ def start(settings: RepairSettings, journal: Journal, seen: list[Progress]) -> S
             scorer or ScriptedScorer(),
             policy or Always(DIP),
             settings,
-            journal,
+            scribe(journal),
             seen.append,
             supervision=supervision,
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from agent.journal import Journal, Scribe
 from drivers.actions import Action, CoarseMove, Indentation, MoveTo, TunnellingPoint
 from drivers.clock import VirtualClock
 from drivers.envelope import Limits
@@ -208,3 +210,18 @@ class Always:
 
     def propose(self, history: History) -> Proposal:
         return Proposal(self.action or GiveUp(), "always the same")
+
+
+def scribe(journal: Journal) -> Scribe:
+    """Writes to ``journal`` without a thread: what it is told stands there when it is told."""
+    return Scribe(journal, _AtOnce())
+
+
+class _AtOnce(Executor):
+    def submit(self, fn: Callable[..., object], /, *args: object, **kwargs: object) -> Future:
+        future: Future[object] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future

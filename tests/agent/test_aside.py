@@ -13,7 +13,7 @@ from agent.config import RepairSettings
 from agent.journal import Journal
 from agent.looking import JUDGING_TIMEOUT_S
 from agent.repair import repair
-from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer
+from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer, scribe
 
 
 async def test_what_is_done_aside_is_heard_of():
@@ -62,7 +62,11 @@ def test_a_judgement_that_does_not_come_ends_the_run(
         started = asyncio.get_running_loop().time()
         with Journal.create(tmp_path, {}, "night") as journal:
             result = await repair(
-                microscope.enveloped(), ScriptedScorer(), Always(DIP), settings, journal
+                microscope.enveloped(),
+                ScriptedScorer(),
+                Always(DIP),
+                settings,
+                scribe(journal),
             )
         assert (result.outcome, result.exit_code) == ("stopped", 3)
         assert result.reason.startswith("the scan was not judged within 60 s; see what keeps")

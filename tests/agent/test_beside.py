@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -25,7 +26,7 @@ from drivers.microscope import Feedback, MicroscopeState
 from drivers.nanonis.codes import ScanAction, ZStatus
 from drivers.nanonis.microscope import NanonisMicroscope
 from drivers.scan import ScanLine
-from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer
+from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer, scribe
 from tests.drivers.nanonis_fake import SCAN, Controller, meet
 
 # A whole scan takes 24 lines of 0.2 s.
@@ -84,7 +85,7 @@ def night(run_virtual, tmp_path: Path) -> Night:
                     ScriptedScorer(),
                     Always(action),
                     settings,
-                    journal,
+                    scribe(journal),
                     supervision=supervision,
                 )
                 return result, loop.time() - started_s, journal.records()
@@ -179,7 +180,7 @@ def test_a_controller_whose_feedback_drops_out_is_told_to_stop_the_scan(
 ):
     async def test(microscope: NanonisMicroscope, fake: Controller) -> None:
         enveloped = EnvelopedMicroscope(microscope, Limits())
-        watchdog = Watchdog(enveloped, USUAL_WATCHES, Computer(tmp_path), lambda *_: None)
+        watchdog = Watchdog(enveloped, USUAL_WATCHES, Computer(tmp_path), AsyncMock())
         await watchdog.begin()
         slow = SCAN.model_copy(update={"forward_s": 1.0, "backward_s": 1.0})
 

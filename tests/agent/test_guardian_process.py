@@ -37,7 +37,7 @@ from drivers.nanonis.codes import ZStatus
 from drivers.nanonis.emergency import EMERGENCY_PORT
 from drivers.nanonis.microscope import open_nanonis
 from drivers.registry import Address
-from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer
+from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer, scribe
 
 pytestmark = [
     pytest.mark.skipif(own_version() == "unknown", reason="the distribution is not installed"),
@@ -185,7 +185,13 @@ async def repaired(
     async with guarded(microscope, GuardianSettings(state=str(guardian))) as guard:
         work = asyncio.ensure_future(
             repair(
-                microscope, ScriptedScorer(), Always(DIP), settings, journal, lambda _: None, guard
+                microscope,
+                ScriptedScorer(),
+                Always(DIP),
+                settings,
+                scribe(journal),
+                lambda _: None,
+                guard,
             )
         )
         if kill:

@@ -29,7 +29,7 @@ from drivers.actions import (
 from drivers.errors import SettingsChanged
 from drivers.microscope import Feedback
 from tests.agent.conftest import Start
-from tests.agent.scripted import AT, DIP, FOUND, Always, ScriptedMicroscope, ScriptedScorer
+from tests.agent.scripted import AT, DIP, FOUND, Always, ScriptedMicroscope, ScriptedScorer, scribe
 
 LEFT = Left.found(FOUND)
 OTHER = TunnellingPoint(bias_v=-1.0, setpoint_a=20e-12)
@@ -178,7 +178,7 @@ async def test_where_nobody_can_be_the_tip_is_withdrawn(settings, journal: Journ
     during(microscope, 2, bias_v=0.7)
     guard = Guard("unattended", attended=False)
     seen: list[Progress] = []
-    arguments = (ScriptedScorer(), Always(DIP), settings, journal, seen.append, guard)
+    arguments = (ScriptedScorer(), Always(DIP), settings, scribe(journal), seen.append, guard)
     result = await repair(microscope.enveloped(), *arguments)
     assert (result.outcome, result.exit_code) == ("stopped", 3)
     assert "the bias is 0.7 V" in result.reason
@@ -189,7 +189,9 @@ async def test_a_paused_run_leaves_nothing_to_recover(settings, tmp_path: Path):
     microscope = ScriptedMicroscope([0.1])
     during(microscope, 2, bias_v=0.7)
     with Journal.create(tmp_path, {"microscope": "scripted:"}, "night") as journal:
-        await repair(microscope.enveloped(), ScriptedScorer(), Always(DIP), settings, journal)
+        await repair(
+            microscope.enveloped(), ScriptedScorer(), Always(DIP), settings, scribe(journal)
+        )
         path = journal.path
     assert read_past(path).standing is Standing.PAUSED
     assert read_past(path).reason.startswith("somebody else")

@@ -21,7 +21,7 @@ from drivers.errors import CommandFailed, FileError
 from drivers.outcome import Outcome
 from policies.episode import Declare
 from policies.legal import approach
-from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer
+from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer, scribe
 from tests.agent.test_cli import Tipsmith, tipsmith  # noqa: F401 - a fixture
 
 HERE, THERE = "scripted:here", "scripted:there"
@@ -59,7 +59,7 @@ async def take_up(
             ScriptedScorer(),
             Always(DIP),
             settings,
-            journal,
+            scribe(journal),
             seen.append,
             found=found,
         )

@@ -17,7 +17,7 @@ from agent.record import Kind
 from agent.repair import repair
 from agent.result import RepairResult
 from drivers.errors import FileError
-from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer
+from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer, scribe
 
 TOLD_S = 5.0
 
@@ -67,7 +67,12 @@ def night(journal: Journal, fill_up: object) -> tuple[RepairResult, ScriptedMicr
         # The watch over the disk would end the run before its first byte too many.
         watches = USUAL_WATCHES.model_copy(update={"min_disk_mib": 0.0})
         result = await repair(
-            microscope.enveloped(), scorer, policy, settings, journal, watchdogs=watches
+            microscope.enveloped(),
+            scorer,
+            policy,
+            settings,
+            scribe(journal),
+            watchdogs=watches,
         )
         times.append(loop.time())
         return result

@@ -24,7 +24,7 @@ from drivers.nanonis.microscope import open_nanonis
 from drivers.registry import Address
 from policies.history import Looked
 from tests.agent.desk_world import REPORT, DeskWorld, Guardable
-from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer
+from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer, scribe
 from tests.agent.test_on_the_wire import HOST, PORT, Rig, on_rig  # noqa: F401 - one is a fixture
 
 LOST = ConnectionLost("the link broke")
@@ -67,7 +67,7 @@ def under_guard(
                             ScriptedScorer(),
                             Always(DIP),
                             settings,
-                            journal,
+                            scribe(journal),
                             see,
                             guard,
                         )

@@ -33,7 +33,7 @@ from sim.servers.nanonis.handlers import Refusal
 from sim.servers.nanonis.modules.tip_shaper import TipShaper
 from sim.servers.nanonis.server import Server
 from sim.world import World
-from tests.agent.scripted import DIP, Always, ScriptedScorer
+from tests.agent.scripted import DIP, Always, ScriptedScorer, scribe
 
 HOST, PORT, RELEASE = "127.0.0.1", 6501, RELEASES[-1]
 #: Whatever a repair may touch.
@@ -90,7 +90,14 @@ async def repaired(
     microscope = EnvelopedMicroscope(await open_nanonis(address), Limits())
     try:
         with Journal.create(folder, {}, "night") as journal:
-            arguments = (ScriptedScorer(), Always(action), SETTINGS, journal, meddle, NO_GUARD)
+            arguments = (
+                ScriptedScorer(),
+                Always(action),
+                SETTINGS,
+                scribe(journal),
+                meddle,
+                NO_GUARD,
+            )
             return await repair(microscope, *arguments), journal.path
     finally:
         await microscope.close()

@@ -23,7 +23,7 @@ from drivers.scan import Scan
 from policies.report import TipReport
 from policies.scorer.assessable import why_not
 from tests.agent.conftest import Start
-from tests.agent.scripted import AT, DIP, Always, ScriptedMicroscope, ScriptedScorer
+from tests.agent.scripted import AT, DIP, Always, ScriptedMicroscope, ScriptedScorer, scribe
 
 
 async def test_an_instrument_that_dies_in_a_scan(start: Start, journal: Journal):
@@ -173,7 +173,7 @@ def test_a_withdrawal_that_hangs_is_given_up(run_virtual, settings, tmp_path):
         started = asyncio.get_running_loop().time()
         with Journal.create(tmp_path, {}, "night") as journal:
             result = await repair(
-                microscope.enveloped(), ScriptedScorer(), Always(DIP), settings, journal
+                microscope.enveloped(), ScriptedScorer(), Always(DIP), settings, scribe(journal)
             )
         assert "NOT SEEN AT THE UPPER END" in result.reason
         passed = asyncio.get_running_loop().time() - started
@@ -221,7 +221,7 @@ async def test_a_listener_that_fails_is_noted_once_and_changes_nothing(
     expected = await start(usual)
     with Journal.create(tmp_path, {}, "unseen") as journal:
         result = await repair(
-            unseen.enveloped(), ScriptedScorer(), Always(DIP), settings, journal, broken
+            unseen.enveloped(), ScriptedScorer(), Always(DIP), settings, scribe(journal), broken
         )
         noticed = [one.payload for one in journal.records() if one.kind is Kind.NOTICED]
     assert (result.outcome, result.reason) == (expected.outcome, expected.reason)
@@ -241,7 +241,7 @@ async def test_a_listener_that_fails_at_the_end_does_not_hide_it(settings, journ
 
     microscope = ScriptedMicroscope([0.9])
     result = await repair(
-        microscope.enveloped(), ScriptedScorer(), Always(DIP), settings, journal, broken
+        microscope.enveloped(), ScriptedScorer(), Always(DIP), settings, scribe(journal), broken
     )
     assert result.outcome == "good"
     assert journal.records()[-1].kind is Kind.DECLARED

@@ -24,7 +24,7 @@ from drivers.actions import Approach, CoarseMove, Indentation, MoveTo
 from drivers.envelope import Limits
 from drivers.errors import ConfigError
 from tests.agent.conftest import Start
-from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer
+from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer, scribe
 
 STEP_ASIDE = CoarseMove(x_steps=5, y_steps=0, retract_steps=50)
 
@@ -133,7 +133,7 @@ def test_without_an_answer_it_is_denied_when_its_time_is_over(
                     ScriptedScorer(),
                     Always(DIP),
                     settings,
-                    journal,
+                    scribe(journal),
                     supervision=by(operator),
                 )
             )

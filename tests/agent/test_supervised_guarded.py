@@ -19,7 +19,7 @@ from agent.record import Kind
 from agent.repair import repair
 from agent.result import RepairResult
 from agent.supervision import Asker, Supervision
-from tests.agent.scripted import DIP, Always, ScriptedScorer
+from tests.agent.scripted import DIP, Always, ScriptedScorer, scribe
 from tests.agent.test_guardian_process import (  # noqa: F401 - two of them are fixtures
     Framed,
     framed,
@@ -66,7 +66,7 @@ async def supervised(
             ScriptedScorer(),
             Always(DIP),
             settings,
-            journal,
+            scribe(journal),
             guard=guard,
             supervision=supervision,
         )

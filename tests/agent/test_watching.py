@@ -19,7 +19,14 @@ from agent.watches import WATCHES, Reaction, Sighting
 from agent.watching import Computer
 from drivers.microscope import Feedback
 from tests.agent.conftest import Start
-from tests.agent.scripted import DIP, FOUND, Always, ScriptedMicroscope, ScriptedScorer
+from tests.agent.scripted import (
+    DIP,
+    FOUND,
+    Always,
+    ScriptedMicroscope,
+    ScriptedScorer,
+    scribe,
+)
 
 DOCS = Path(__file__).parents[2] / "docs" / "watchdogs.md"
 FINE = Sighting(FOUND, Left.found(FOUND), None, None, 0.1, 1000.0, 1000.0)
@@ -148,7 +155,11 @@ def timed(run_virtual, settings, tmp_path: Path) -> Timed:
             started = asyncio.get_running_loop().time()
             with Journal.create(tmp_path, {}, "night") as journal:
                 result = await repair(
-                    microscope.enveloped(), ScriptedScorer(), Always(DIP), settings, journal
+                    microscope.enveloped(),
+                    ScriptedScorer(),
+                    Always(DIP),
+                    settings,
+                    scribe(journal),
                 )
             assert result.outcome == "stopped"
             assert microscope.calls[-1] == "withdraw"

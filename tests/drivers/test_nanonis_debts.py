@@ -36,7 +36,7 @@ class Account:
         self.debts: dict[str, Any] = {}
         self.dead = False
 
-    def keep(self, changes: Debts) -> None:
+    async def keep(self, changes: Debts) -> None:
         if self.dead:
             return
         for name, debt in json.loads(json.dumps(changes)).items():
@@ -92,7 +92,7 @@ async def night(microscope: NanonisMicroscope) -> None:
 async def first_program(fake: Killing, query: str) -> None:
     """One that is killed: nothing of what it does after that gets anywhere."""
     microscope = await connect(query)
-    microscope.account_to(fake.account.keep)
+    await microscope.account_to(fake.account.keep)
     try:
         await night(microscope)
         fake.closing = True
@@ -121,7 +121,7 @@ async def next_program(fake: Killing, query: str, *, approaches: bool = True) ->
         else:
             assert fake.names() == []
         fake.account.debts = {}  # a journal of its own
-        microscope.account_to(fake.account.keep)
+        await microscope.account_to(fake.account.keep)
         if approaches:
             if not fake.closing:
                 await microscope.perform(APPROACH)
@@ -263,7 +263,7 @@ def test_a_program_that_is_killed_after_taking_up_hands_on_what_it_took_up():
         await second.withdraw()
         await second.take_up(fake.account.debts)
         fake.account.debts = {}  # a journal of its own
-        second.account_to(fake.account.keep)
+        await second.account_to(fake.account.keep)
         assert {"point", "Scan.Frame", "TipShaper.Props"} <= fake.account.debts.keys()
         assert "safe_tip" not in fake.account.debts
         fake.account.dead = True
@@ -276,13 +276,13 @@ def test_a_program_that_is_killed_after_taking_up_hands_on_what_it_took_up():
 
 
 def test_what_cannot_be_kept_is_not_borrowed():
-    def full(debts: Debts) -> None:
+    async def full(debts: Debts) -> None:
         if debts:
             raise FileError("the disk is full")
 
     async def test(microscope: NanonisMicroscope, fake: Controller) -> None:
         fake.store["SafeTip.OnOff"]["status"] = Switch.ON
-        microscope.account_to(full)
+        await microscope.account_to(full)
         for job in (lambda: microscope.perform(PULSE), lambda: whole_scan(microscope, SCAN)):
             with pytest.raises(FileError, match="disk is full"):
                 await job()
@@ -298,11 +298,11 @@ def test_a_disk_that_fills_up_does_not_keep_anything_from_being_put_back():
     async def test(microscope: NanonisMicroscope, fake: Controller) -> None:
         full: list[bool] = []
 
-        def keep(_: Debts) -> None:
+        async def keep(_: Debts) -> None:
             if full:
                 raise FileError("the disk is full")
 
-        microscope.account_to(keep)
+        await microscope.account_to(keep)
         await night(microscope)
         full.append(True)
 
@@ -337,7 +337,7 @@ def test_an_account_that_is_not_understood_is_told_and_dropped(name, debt):
 
     async def test(microscope: NanonisMicroscope, fake: Controller) -> None:
         await microscope.take_up({name: debt})
-        microscope.account_to(kept.keep)
+        await microscope.account_to(kept.keep)
         assert fake.names() == []
 
     meet(test)
@@ -351,7 +351,7 @@ def test_what_a_closed_module_keeps_from_being_looked_at_stays_owed():
     async def test(microscope: NanonisMicroscope, fake: Controller) -> None:
         fake.refuse = {"TipShaper.PropsGet"}
         await microscope.take_up(owed)
-        microscope.account_to(kept.keep)
+        await microscope.account_to(kept.keep)
 
     meet(test)
     assert kept.debts == owed
@@ -370,7 +370,7 @@ def test_numbers_of_numpy_can_be_kept_as_well():
     move = MOVE.model_construct(x_m=1e-9, y_m=0.0, speed_m_per_s=np.float32(1e-8))
 
     async def test(microscope: NanonisMicroscope, fake: Controller) -> None:
-        microscope.account_to(kept.keep)
+        await microscope.account_to(kept.keep)
         await microscope.perform(move)
         await microscope.perform(DIP.model_copy(update={"at": at}))
 
