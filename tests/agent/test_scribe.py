@@ -24,9 +24,10 @@ INTENT = Intent(DIP, 0.0, 0.0, "blunt", own=True)
 
 
 class Disk:
-    """Takes nothing while it hangs."""
+    """Takes nothing while it hangs; only then is patience short, as a busy disk may be slow."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._patch = monkeypatch
         self.turns = threading.Event()
         self.turns.set()
         self.asked = threading.Event()
@@ -39,10 +40,14 @@ class Disk:
 
         monkeypatch.setattr(Journal, "_append", slow)
 
-    @contextmanager
-    def hanging(self) -> Iterator[None]:
+    def hang(self, patience_s: float = scribe.PATIENCE_S) -> None:
         self.asked.clear()
         self.turns.clear()
+        self._patch.setattr(scribe, "PATIENCE_S", patience_s)
+
+    @contextmanager
+    def hanging(self, patience_s: float = scribe.PATIENCE_S) -> Iterator[None]:
+        self.hang(patience_s)
         try:
             yield
         finally:
@@ -52,11 +57,6 @@ class Disk:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return Disk(monkeypatch)
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scribe, "PATIENCE_S", 0.05)
 
 
 def kinds(folder: Path) -> list[Kind]:
@@ -70,8 +70,7 @@ def threads() -> list[str]:
 
 
 async def asked(disk: Disk) -> None:
-    while not disk.asked.is_set():
-        await asyncio.sleep(0)
+    await asyncio.to_thread(disk.asked.wait)
 
 
 async def test_what_was_awaited_can_be_read(tmp_path: Path):
@@ -115,10 +114,9 @@ async def test_what_waits_is_written_in_its_order_even_if_nobody_waits_for_it(
     assert kinds(tmp_path) == [Kind.STARTED, Kind.INTENT, Kind.ERROR]
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_a_disk_that_hangs_is_given_up(tmp_path: Path, disk: Disk):
     async with new_journal(tmp_path, {}) as journal:
-        with disk.hanging():
+        with disk.hanging(0.05):
             with pytest.raises(FileError, match=r"not taken an entry within 0\.05 s; see what"):
                 await journal.note(Kind.STARTED, 0.0, {})
             # No longer waited for, whatever it does from now on.
@@ -128,20 +126,19 @@ async def test_a_disk_that_hangs_is_given_up(tmp_path: Path, disk: Disk):
     assert Kind.INTENT not in kinds(tmp_path)
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_a_run_ends_although_its_disk_hangs(tmp_path: Path, disk: Disk):
-    with disk.hanging():
+    with disk.hanging(0.05):
         async with new_journal(tmp_path, {}) as journal:
             with pytest.raises(FileError):
                 await journal.note(Kind.STARTED, 0.0, {})
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_a_journal_that_cannot_be_started_in_time_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     turns = threading.Event()
     monkeypatch.setattr(Journal, "create", lambda *_: turns.wait())
+    monkeypatch.setattr(scribe, "PATIENCE_S", 0.05)
     with pytest.raises(FileError, match=r"no journal could be started in .* within 0\.05 s"):
         async with new_journal(tmp_path, {}):
             pytest.fail("there is none")
@@ -167,7 +164,6 @@ async def test_a_used_journal_is_told(tmp_path: Path):
             await journal.expect_unused()
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_an_action_whose_intent_is_not_on_the_disk_is_not_sent(
     tmp_path: Path, disk: Disk, settings: RepairSettings
 ):
@@ -176,7 +172,7 @@ async def test_an_action_whose_intent_is_not_on_the_disk_is_not_sent(
     def hang_when_looked_at(_: object) -> None:
         # The second entry of the second step: a look has been judged, an action follows.
         if microscope.lines == [settings.lines]:
-            disk.turns.clear()
+            disk.hang(0.05)
 
     async with new_journal(tmp_path, {}) as journal:
         result = await repair(
