@@ -1,4 +1,4 @@
-"""Third-party clients and simulators, unmodified, each in a virtual environment of its own.
+"""Third-party clients, simulators and tools, unmodified, each in a virtual environment of its own.
 
 The conformance tests and the benchmarks run them as other people would: installed from the package
 registry in the pinned version, as a separate process. Each environment is built once and kept in
@@ -20,7 +20,13 @@ from filelock import FileLock, Timeout
 from drivers.errors import UserError
 
 #: Pinned releases, by the name of the distribution.
-PEERS = {"nanonis-spm": "1.0.9", "nanonisTCP": "1.1.5", "scanbot": "4.5.1", "spmsimu": "0.0.2"}
+PEERS = {
+    "nanonis-spm": "1.0.9",
+    "nanonisTCP": "1.1.5",
+    "pip-audit": "2.10.1",
+    "scanbot": "4.5.1",
+    "spmsimu": "0.0.2",
+}
 #: What a client imports without declaring it.
 _UNDECLARED = {"nanonis-spm": ("numpy<3",)}
 
