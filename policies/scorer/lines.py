@@ -88,52 +88,63 @@ class LineReader:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._resample = shares(setting.pixels, POINTS)
-        self._pending = np.empty((0, 2, setting.pixels), np.float32)
+        self._pending = np.empty((2, 0, setting.pixels))
         self._before: NDArray[np.float64] | None = None
-        self._sum = np.zeros(POINTS)
-        self._spread_sum = 0.0
+        self._tilt_sum = self._spread_sum = 0.0
         self._read = 0
+        self._known = self._numbers_known()
 
     def read(self, forward: Image, backward: Image | None) -> Rows:
         """Read complete lines, shape (lines, pixels); what is left of a row waits for more."""
-        ways = np.stack([forward, forward if backward is None else backward], axis=1)
-        lines = np.concatenate([self._pending, ways])
+        waited, pixels = self._pending.shape[1], self._setting.pixels
+        lines = np.empty((2, waited + len(forward), pixels))
+        lines[:, :waited] = self._pending
+        lines[0, waited:] = forward
+        lines[1, waited:] = forward if backward is None else backward
         together = self._setting.lines_per_row
-        whole = len(lines) - len(lines) % together
-        self._pending = lines[whole:]
-        rows = lines[:whole].reshape(-1, together, 2, self._setting.pixels)
-        mean = rows.mean(axis=1, dtype=np.float64)
-        return self._rows((torch.from_numpy(mean) @ self._resample).numpy())
+        whole = lines.shape[1] - lines.shape[1] % together
+        self._pending = lines[:, whole:]
+        rows = lines[:, :whole].reshape(2, -1, together, pixels).sum(axis=2) / together
+        points = torch.from_numpy(rows.reshape(-1, pixels)) @ self._resample
+        return self._rows(points.numpy().reshape(2, -1, POINTS))
 
     def _rows(self, ways: NDArray[np.float64]) -> Rows:
-        count = self._read + 1 + np.arange(len(ways))[:, None]
-        level = ways - _quantile(np.sort(ways, axis=2), 0.5)
-        sums = self._sum + np.cumsum(level[:, 0], axis=0)
-        flat = level - (sums / count @ _X / (_X @ _X))[:, None, None] * _X
-        ordered = np.sort(flat, axis=2)
-        flat -= _quantile(ordered, 0.5)
-        before = ways[:1, 0] if self._before is None else self._before[None]
-        change = np.diff(ways[:, 0], axis=0, prepend=before)
-        jump = _quantile(np.sort(change, axis=1), 0.5)
-        low, high = (_quantile(ordered[:, 0], share)[:, 0] for share in (0.05, 0.95))
+        # Few operations on all at once: lines come one by one, and each operation takes as long for
+        # one as for many.
+        forward = ways[0]
+        count = np.arange(self._read + 1, self._read + 1 + len(forward))
+        tilt_sums = self._tilt_sum + (forward @ _TILT).cumsum()
+        seen = np.empty((CHANNELS, *forward.shape))
+        seen[:2] = ways - (tilt_sums / count)[:, None] * _X
+        seen[2, :1] = 0.0 if self._before is None else forward[:1] - self._before
+        seen[2, 1:] = forward[1:] - forward[:-1]
+        ordered = np.sort(seen[:3])
+        middle = _quantile(ordered, 0.5)
+        low, high = _quantile(ordered[0], 0.05), _quantile(ordered[0], 0.95)
         # The mean over the lines so far: one odd line must not change the scale of all.
-        spreads = self._spread_sum + np.cumsum(high - low)[:, None] / 2
-        spread = spreads / count
-        if len(ways):
-            self._before, self._sum = ways[-1, 0], sums[-1]
-            self._spread_sum, self._read = float(spreads[-1, 0]), self._read + len(ways)
-        unit = UNIT_M if self._setting.scale_known else np.maximum(spread, 1e-30)
-        seen = [flat[:, 0], flat[:, 1], 2 * (change - jump), 2 * jump + np.zeros(POINTS)]
-        pictures = np.arcsinh(np.stack([one / unit for one in seen]))
-        return Rows(pictures.astype(np.float32), self._numbers(spread[:, 0]))
+        spread_sums = self._spread_sum + (high - low).cumsum() / 2
+        spread = spread_sums / count
+        if len(forward):
+            self._before, self._read = forward[-1], self._read + len(forward)
+            self._tilt_sum, self._spread_sum = float(tilt_sums[-1]), float(spread_sums[-1])
+        seen[:3] -= middle[:, :, None]
+        seen[3] = middle[2, :, None]
+        seen[2:] *= 2
+        seen /= UNIT_M if self._setting.scale_known else np.maximum(spread, 1e-30)[:, None]
+        return Rows(np.arcsinh(seen).astype(np.float32), self._numbers(spread))
 
     def _numbers(self, spread: NDArray[np.float64]) -> NDArray[np.float32]:
-        numbers = np.zeros((len(spread), NUMBERS), np.float32)
-        if self._setting.width_m is not None:
-            numbers[:, :2] = math.log(self._setting.width_m / POINTS / USUAL_PITCH_M), 1.0
+        numbers = np.empty((len(spread), NUMBERS), np.float32)
+        numbers[:] = self._known
         if self._setting.scale_known:
-            numbers[:, 2], numbers[:, 3] = np.log(spread / UNIT_M + FAINT), 1.0
+            numbers[:, 2] = np.log(spread / UNIT_M + FAINT)
         return numbers
+
+    def _numbers_known(self) -> tuple[float, float, float, float]:
+        """The numbers as far as they are the same for every row; the relief is zero."""
+        width_m = self._setting.width_m
+        length = 0.0 if width_m is None else math.log(width_m / POINTS / USUAL_PITCH_M)
+        return length, float(width_m is not None), 0.0, float(self._setting.scale_known)
 
 
 def _quantile(ordered: NDArray[np.float64], share: float) -> NDArray[np.float64]:
@@ -143,7 +154,7 @@ def _quantile(ordered: NDArray[np.float64], share: float) -> NDArray[np.float64]
     """
     at = share * (ordered.shape[-1] - 1)
     below = int(at)
-    lower, upper = ordered[..., below, None], ordered[..., math.ceil(at), None]
+    lower, upper = ordered[..., below], ordered[..., math.ceil(at)]
     between: NDArray[np.float64] = lower + (at - below) * (upper - lower)
     return between
 
@@ -157,3 +168,5 @@ def read_rows(scan: Scan) -> Rows:
 
 
 _X = np.arange(POINTS) - (POINTS - 1) / 2
+#: A line times this is its tilt, by least squares.
+_TILT = _X / (_X @ _X)

@@ -15,6 +15,7 @@ from policies.scorer.assessable import complete_lines, is_featureless, why_not
 from policies.scorer.coarse import coarse
 from policies.scorer.familiarity import Familiarity, statistics
 from policies.scorer.inputs import Inputs, as_inputs
+from policies.scorer.line_step import LineStep, LineWeights
 from policies.scorer.lines import Setting, read_rows
 from policies.scorer.network import ScorerNetwork, summary
 from policies.scorer.preprocess import prepare
@@ -44,6 +45,7 @@ class Scorer:
         self, network: ScorerNetwork, familiarity: Familiarity, manifest: Manifest
     ) -> None:
         self.network = network.eval()
+        self._line_weights = LineWeights.of(self.network.lines)
         self._familiarity = familiarity
         self.manifest = manifest
 
@@ -92,7 +94,7 @@ class Scorer:
         """Judge a scan while it runs; give it every line as it arrives."""
         own = self.manifest
         thresholds = Thresholds(own.line_temperature, own.alarm, own.stop)
-        return LineStream(self.network.lines, thresholds, setting)
+        return LineStream(LineStep(self._line_weights), thresholds, setting)
 
     def qualities(self, scan: Scan) -> list[float]:
         """The quality that a stream would tell after each row of ``scan``, all at once."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from drivers.scan import ScanLine
 from policies.report import TipReport, TipState
-from policies.scorer.line_network import LineNetwork, Memory
 from policies.scorer.lines import LineReader, Setting
 
 #: Rows that are read before a scan may be called hopeless.
@@ -30,12 +32,20 @@ class Thresholds:
     stop: float
 
 
+class Step(Protocol):
+    """Reads the rows of one scan in their order, and remembers."""
+
+    def read(self, picture: NDArray[np.float32], numbers: NDArray[np.float32]) -> torch.Tensor:
+        """Logits after one more row, as ``LineStep`` reads it."""
+        ...
+
+
 class LineStream:
     """What the lines of one scan say so far."""
 
-    def __init__(self, network: LineNetwork, thresholds: Thresholds, setting: Setting) -> None:
-        self._network, self._thresholds = network, thresholds
-        self._reader, self._memory = LineReader(setting), Memory([])
+    def __init__(self, step: Step, thresholds: Thresholds, setting: Setting) -> None:
+        self._step, self._thresholds = step, thresholds
+        self._reader = LineReader(setting)
         self._together = setting.lines_per_row
         self._lines = self._rows = 0
         self._report: TipReport | None = None
@@ -55,18 +65,13 @@ class LineStream:
             are there; None before the first.
         """
         self._lines += 1
-        if not bool(torch.isfinite(torch.from_numpy(line.forward_m)).all()):
+        if not np.isfinite(line.forward_m).all():
             return self._report
         backward = None if line.backward_m is None else line.backward_m[None]
         rows = self._reader.read(line.forward_m[None], backward)
         if len(rows):
             self._rows += 1
-            with torch.inference_mode():
-                logits = self._network(
-                    torch.from_numpy(rows.pictures)[None],
-                    torch.from_numpy(rows.numbers)[None],
-                    self._memory,
-                )[0, -1]
+            logits = self._step.read(rows.pictures[:, 0], rows.numbers[0])
             self._judge(torch.sigmoid(logits / self._thresholds.temperature).tolist())
         return self._report
 

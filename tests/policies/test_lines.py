@@ -12,16 +12,7 @@ from hypothesis import strategies as st
 
 from drivers import Frame, Scan, ScanLine
 from policies.report import TipState
-from policies.scorer.line_network import LineNetwork, Memory
-from policies.scorer.lines import (
-    CHANNELS,
-    MOST_ROWS,
-    NUMBERS,
-    POINTS,
-    LineReader,
-    Setting,
-    read_rows,
-)
+from policies.scorer.lines import MOST_ROWS, POINTS, LineReader, Setting, read_rows
 from policies.scorer.outputs import NAMES, OUTPUTS
 from policies.scorer.stream import EARLIEST_ROW, LineStream, Thresholds
 
@@ -83,41 +74,23 @@ def test_points_are_means_of_the_pixels() -> None:
     assert np.allclose(fine.pictures, coarse.pictures, atol=1e-5)
 
 
-@pytest.mark.parametrize("part", [1, 5])
-def test_the_network_remembers(part: int) -> None:
-    torch.manual_seed(1)
-    network = LineNetwork().eval()
-    rows, numbers = torch.randn(2, CHANNELS, 20, POINTS), torch.randn(2, 20, NUMBERS)
-    memory = Memory([])
-    with torch.inference_mode():
-        whole = network(rows, numbers)
-        parts = [
-            network(rows[:, :, k : k + part], numbers[:, k : k + part], memory)
-            for k in range(0, 20, part)
-        ]
-    assert torch.allclose(torch.cat(parts, dim=1), whole, atol=1e-5)
-
-
-class Told(LineNetwork):
+class Told:
     """Puts out what it was told, one after the other."""
 
     def __init__(self, qualities: list[float], changes: list[float]) -> None:
-        super().__init__()
         self.left = list(zip(qualities, changes, strict=True))
 
-    def forward(
-        self, rows: torch.Tensor, numbers: torch.Tensor, memory: Memory | None = None
-    ) -> torch.Tensor:
+    def read(self, picture: np.ndarray, numbers: np.ndarray) -> torch.Tensor:
         quality, change = self.left.pop(0)
-        found = torch.zeros(1, 1, OUTPUTS)
-        found[..., 0] = torch.logit(torch.tensor(quality))
-        found[..., NAMES.index(TipState.CHANGED)] = torch.logit(torch.tensor(change))
+        found = torch.zeros(OUTPUTS)
+        found[0] = torch.logit(torch.tensor(quality))
+        found[NAMES.index(TipState.CHANGED)] = torch.logit(torch.tensor(change))
         return found
 
 
 def stream(qualities: list[float], changes: list[float], lines: int = 24) -> LineStream:
-    network = Told(qualities, changes)
-    return LineStream(network, Thresholds(1.0, 0.8, 0.1), Setting(16, lines, 24e-9, True))
+    step = Told(qualities, changes)
+    return LineStream(step, Thresholds(1.0, 0.8, 0.1), Setting(16, lines, 24e-9, True))
 
 
 def line(index: int) -> ScanLine:
