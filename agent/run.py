@@ -7,13 +7,14 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TypeVar
 
+from agent.computer import Computer
 from agent.config import WatchdogSettings
 from agent.journal import Scribe
 from agent.phases import Phase, Phases
 from agent.record import Kind
 from agent.result import Listener, Progress
 from agent.supervision import Supervision
-from agent.watching import Computer, Watchdog
+from agent.watching import Watchdog
 from drivers.enveloped import EnvelopedMicroscope
 from drivers.microscope import Debts
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-import shutil
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 from agent.beside import Beside
+from agent.computer import Computer, Lookout
 from agent.config import WatchdogSettings
 from agent.hands import Left
 from agent.watches import WATCHES, Reaction, Sighting, Watch
@@ -23,44 +20,11 @@ from drivers.errors import Alarm, SettingsChanged
 from drivers.microscope import MicroscopeState
 from drivers.scan import ScanLine, ScanSettings
 
-MIB = 2**20
 #: Wall time between two looks at the instrument during a scan, and while something is waited for.
 SCAN_LOOK_S = 1.0
 WAIT_LOOK_S = 3.0
 #: Wall time for which trouble has to last during a scan (s).
 LASTING_S = 0.25
-_MEMORY = Path("/proc/meminfo")
-
-
-@dataclass(frozen=True, slots=True)
-class Computer:
-    """What this computer tells of itself.
-
-    Attributes:
-        folder: a folder on the disk that is watched.
-    """
-
-    folder: Path
-
-    def disk_mib(self) -> float | None:
-        """Room on the disk (MiB), or None where it does not tell."""
-        try:
-            return shutil.disk_usage(self.folder).free / MIB
-        except OSError:
-            return None
-
-    def memory_mib(self) -> float | None:
-        """Memory that programs can still have (MiB), or None where the system does not tell."""
-        try:
-            lines = _MEMORY.read_text(encoding="ascii").splitlines()
-        except OSError:
-            return None
-        told = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-        return int(told[0]) / 1024 if told else None
-
-    def clocks(self) -> tuple[float, float]:
-        """Time of day, and time that only ever runs on (s)."""
-        return time.time(), time.monotonic()
 
 
 class Watchdog:
@@ -82,12 +46,11 @@ class Watchdog:
     ) -> None:
         self._microscope = microscope
         self._settings = settings
-        self._computer = computer
+        self._lookout = Lookout(computer)
         self._notify = notify
         self._left: Left | None = None
         self._range_m = 0.0
         self._told: set[str] = set()
-        self._clocks = computer.clocks()
 
     async def begin(self) -> MicroscopeState:
         """Take the instrument for left as it is found; returns how.
@@ -107,8 +70,8 @@ class Watchdog:
             SettingsChanged: somebody else has changed what the agent had set.
             Alarm: another watch was set off.
         """
-        state = await self._state()
-        await self._judge(self._sighting(state))
+        await self._lookout.look()
+        await self._judge(self._sighting(await self._state()))
 
     def beside_waiting(self) -> Beside:
         """Inspect every few seconds while the context runs, in which nothing is done.
@@ -131,7 +94,7 @@ class Watchdog:
     async def next_line(
         self, lines: AsyncGenerator[ScanLine], settings: ScanSettings, *, first: bool
     ) -> ScanLine | None:
-        """Wait for the next line of a scan, and look at the computer; None at its end.
+        """Wait for the next line of a scan; None at its end. Looks at the computer every second.
 
         Raises:
             Alarm: no line came in time, or a watch over the computer was set off.
@@ -145,7 +108,8 @@ class Watchdog:
                 line = await anext(lines, None)
         except TimeoutError:
             await self._fail(Sighting(overdue_s=allowed_s))
-        await self._judge(self._sighting(None))
+        if await self._lookout.look():
+            await self._judge(self._sighting(None))
         return line
 
     def scanned(self, point: TunnellingPoint) -> None:
@@ -166,7 +130,7 @@ class Watchdog:
                 await self._react(watch, complaint)
 
     def _set_off_under_way(self, state: MicroscopeState) -> list[tuple[Watch, str]]:
-        # The computer is looked at with every line.
+        # The computer is looked at between the lines.
         seen = Sighting(state, self._left, under_way=True)
         complaints = ((watch, watch.complain(seen, self._settings)) for watch in WATCHES)
         return [(watch, complaint) for watch, complaint in complaints if complaint is not None]
@@ -180,14 +144,12 @@ class Watchdog:
             await self._fail(Sighting(silent_s=silent_s))
 
     def _sighting(self, state: MicroscopeState | None) -> Sighting:
-        before, self._clocks = self._clocks, self._computer.clocks()
-        day_s, steady_s = (now - then for now, then in zip(self._clocks, before, strict=True))
         return Sighting(
             state=state,
             left=self._left,
-            jumped_s=day_s - steady_s,
-            disk_mib=self._computer.disk_mib(),
-            memory_mib=self._computer.memory_mib(),
+            jumped_s=self._lookout.jumped_s,
+            disk_mib=self._lookout.disk_mib,
+            memory_mib=self._lookout.memory_mib,
         )
 
     async def _judge(self, seen: Sighting) -> None:

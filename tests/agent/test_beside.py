@@ -10,13 +10,14 @@ from unittest.mock import AsyncMock
 import pytest
 
 from agent.beside import PATIENCE_S, Beside
+from agent.computer import Computer
 from agent.config import USUAL_WATCHES, ApprovalSettings, RepairSettings
 from agent.journal import Journal
 from agent.record import Kind, Record
 from agent.repair import repair
 from agent.result import RepairResult
 from agent.supervision import Supervision
-from agent.watching import SCAN_LOOK_S, WAIT_LOOK_S, Computer, Watchdog
+from agent.watching import SCAN_LOOK_S, WAIT_LOOK_S, Watchdog
 from drivers.actions import Wait
 from drivers.clock import ScaledClock, VirtualClock
 from drivers.envelope import Limits

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from agent.computer import LOOK_S, PATIENCE_S, Computer, Lookout
 from agent.config import USUAL_WATCHES, Config, WatchdogSettings, load_config
 from agent.hands import Left
 from agent.journal import Journal
@@ -16,7 +20,6 @@ from agent.record import Kind
 from agent.repair import repair
 from agent.result import Progress
 from agent.watches import WATCHES, Reaction, Sighting
-from agent.watching import Computer
 from drivers.microscope import Feedback
 from tests.agent.conftest import Start
 from tests.agent.scripted import (
@@ -210,6 +213,14 @@ def test_an_instrument_that_falls_silent_is_withdrawn(timed: Timed, answers: int
     assert reason.startswith("the instrument has not told its state for 30 s")
 
 
+@pytest.fixture
+def always_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines and steps that come a second apart."""
+    seconds = count()
+    monkeypatch.setattr(Computer, "clocks", lambda computer: (LOOK_S * next(seconds),) * 2)
+
+
+@pytest.mark.usefixtures("always_due")
 async def test_a_disk_that_fills_up_ends_the_run_within_a_line(
     start: Start, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ):
@@ -224,6 +235,7 @@ async def test_a_disk_that_fills_up_ends_the_run_within_a_line(
     assert journal.records()[-1].kind is Kind.ERROR
 
 
+@pytest.mark.usefixtures("always_due")
 async def test_little_memory_is_told_once_each_time(
     start: Start, journal: Journal, seen: list[Progress], monkeypatch: pytest.MonkeyPatch
 ):
@@ -240,16 +252,83 @@ async def test_little_memory_is_told_once_each_time(
     ]
 
 
+async def test_little_memory_is_told_once_though_most_lines_come_within_a_second(
+    start: Start, journal: Journal, monkeypatch: pytest.MonkeyPatch
+):
+    tenths = count()
+    monkeypatch.setattr(Computer, "clocks", lambda computer: (next(tenths) / 10,) * 2)
+    monkeypatch.setattr(Computer, "memory_mib", lambda computer: 100.0)
+    assert (await start(ScriptedMicroscope([0.9]))).outcome == "good"
+    noticed = [one.payload for one in journal.records() if one.kind is Kind.NOTICED]
+    assert [one["watch"] for one in noticed] == ["memory"]
+
+
 async def test_a_clock_that_jumps_is_told_and_the_run_goes_on(
     start: Start, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ):
-    clocks = iter([(1000.0, 1.0), (1000.5, 1.5), (4601.0, 2.0), (4602.0, 3.0)])
-    monkeypatch.setattr(Computer, "clocks", lambda computer: next(clocks, (4602.0, 3.0)))
+    clocks = iter([(1000.0, 1.0), (1000.5, 1.5), (4601.0, 2.0), (4602.0, 3.0), (4603.0, 4.0)])
+    monkeypatch.setattr(Computer, "clocks", lambda computer: next(clocks, (4604.0, 5.0)))
     result = await start(ScriptedMicroscope([0.9]))
     assert result.outcome == "good"
     (noticed,) = [one.payload for one in journal.records() if one.kind is Kind.NOTICED]
     assert noticed["watch"] == "clock jump"
     assert "has jumped by +3600 s" in noticed["complaint"]
+
+
+async def test_the_computer_is_looked_at_once_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    times = iter([0.0, 0.1, 0.9, 1.0, 1.1, 2.2])
+    monkeypatch.setattr(Computer, "clocks", lambda computer: (next(times),) * 2)
+    left = iter([30.0, 20.0, 10.0])
+    monkeypatch.setattr(Computer, "disk_mib", lambda computer: next(left))
+    lookout = Lookout(Computer(tmp_path))
+    assert [(await lookout.look(), lookout.disk_mib) for _ in range(5)] == [
+        (True, 30.0),
+        (False, 30.0),
+        (False, 30.0),
+        (True, 20.0),
+        (True, 10.0),
+    ]
+
+
+@pytest.mark.usefixtures("always_due")
+async def test_a_disk_that_hangs_holds_up_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    answers, asked = threading.Event(), []
+
+    def hang(computer: Computer) -> float:
+        asked.append(threading.get_ident())
+        answers.wait()
+        return 5.0
+
+    monkeypatch.setattr(Computer, "disk_mib", hang)
+    lookout, turned = Lookout(Computer(tmp_path)), []
+    turning = asyncio.create_task(_turn(turned), name="turning")
+    try:
+        started = time.monotonic()
+        assert await lookout.look()
+        assert lookout.disk_mib is None
+        assert time.monotonic() - started >= PATIENCE_S
+        # The event loop has gone on meanwhile.
+        assert len(turned) > 2
+        assert await lookout.look()
+        # It was not asked again while it hangs.
+        assert (len(asked), lookout.disk_mib) == (1, None)
+        assert asked != [threading.get_ident()]
+    finally:
+        turning.cancel()
+        answers.set()
+    for thread in threading.enumerate():
+        if thread.name == "aside":
+            thread.join()
+    assert await lookout.look()
+    assert lookout.disk_mib == 5.0
+
+
+async def _turn(turned: list[None]) -> None:
+    while True:
+        turned.append(None)
+        await asyncio.sleep(PATIENCE_S / 10)
 
 
 def test_a_computer_tells_of_its_disk_and_memory(tmp_path: Path):
