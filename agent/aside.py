@@ -7,30 +7,18 @@ program from ending: whoever gives up waiting leaves it behind.
 from __future__ import annotations
 
 import asyncio
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
 from typing import ParamSpec, TypeVar
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
-
-
-async def aside(work: Callable[[], Result]) -> Result:
-    """Do ``work`` in a thread of its own."""
-    return await asyncio.get_running_loop().run_in_executor(_Daemons(), work)
-
-
-class _Daemons(Executor):
-    """One daemon thread for each piece of work."""
-
-    def submit(
-        self, fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
-    ) -> Future[Result]:
-        future, work = _prepared(lambda: fn(*args, **kwargs))
-        threading.Thread(target=work, daemon=True, name="aside").start()
-        return future
+#: Does something, and returns how to tell what came of it.
+Work = Callable[[], Callable[[], None]]
 
 
 class Lane(Executor):
@@ -43,14 +31,23 @@ class Lane(Executor):
     """
 
     def __init__(self, name: str) -> None:
-        self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._work, daemon=True, name=name).start()
+        self._waiting: SimpleQueue[Work | None] = SimpleQueue()
+        Thread(target=_serve, args=(self._waiting,), daemon=True, name=name).start()
 
     def submit(
         self, fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
     ) -> Future[Result]:
         """Have ``fn`` done when all that was given before is."""
-        future, work = _prepared(lambda: fn(*args, **kwargs))
+        future: Future[Result] = Future()
+        # From here on nobody can cancel it, so its end can always be told.
+        future.set_running_or_notify_cancel()
+
+        def work() -> Callable[[], None]:
+            try:
+                return partial(future.set_result, fn(*args, **kwargs))
+            except BaseException as error:
+                return partial(future.set_exception, error)
+
         self._waiting.put(work)
         return future
 
@@ -58,23 +55,40 @@ class Lane(Executor):
         """Let the thread end after what it was given; nobody waits for it, whatever is asked."""
         self._waiting.put(None)
 
-    def _work(self) -> None:
-        while (work := self._waiting.get()) is not None:
-            work()
 
+async def aside(work: Callable[[], Result]) -> Result:
+    """Do ``work`` in a thread of its own.
 
-def _prepared(work: Callable[[], Result]) -> tuple[Future[Result], Callable[[], None]]:
-    """A future, and what makes it come true."""
-    future: Future[Result] = Future()
-    # From here on nobody can cancel it, so its end can always be told.
-    future.set_running_or_notify_cancel()
-
-    def carry_out() -> None:
-        try:
-            result = work()
-        except BaseException as error:
-            future.set_exception(error)
+    One that has done its work is used again: torch works out anew in each thread how to do what it
+    is asked for.
+    """
+    lane = _idle.pop() if _idle else Lane("aside")
+    doing = asyncio.ensure_future(asyncio.get_running_loop().run_in_executor(lane, work))
+    try:
+        return await doing
+    finally:
+        if doing.cancelled() or _idle:
+            # What was given up may go on for ever; nothing must wait behind it.
+            lane.shutdown()
         else:
-            future.set_result(result)
+            _idle.append(lane)
 
-    return future, carry_out
+
+#: The lane that waits for more work, if there is one.
+_idle: deque[Lane] = deque()
+
+
+def _serve(waiting: SimpleQueue[Work | None]) -> None:
+    while _serves_on(waiting.get()):
+        pass
+
+
+def _serves_on(work: Work | None) -> bool:
+    """Do ``work``; whether there may be more.
+
+    A function of its own, so that nothing is kept of the work while more is waited for.
+    """
+    if work is None:
+        return False
+    work()()
+    return True

@@ -6,10 +6,9 @@ waits for a sign of life.
 
 from __future__ import annotations
 
-import asyncio
-
 import numpy as np
 
+from agent.aside import aside
 from agent.config import Config, RepairSettings
 from agent.policy import make_policy
 from drivers.enveloped import EnvelopedMicroscope
@@ -54,7 +53,7 @@ async def _warm_up(scorer: Judge, policy: Policy, settings: RepairSettings) -> N
     for line in lines:
         stream.read(line)
     scan = Scan.from_lines(scan_settings, lines)
-    seen = await asyncio.to_thread(observe.look, scan, scorer, 0.0, of_imprint=True)
+    seen = await aside(lambda: observe.look(scan, scorer, 0.0, of_imprint=True))
     policy.propose((seen,))
 
 
