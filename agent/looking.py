@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 from agent.aside import aside
 from agent.config import LookSettings
@@ -81,7 +80,7 @@ async def _scan(
             ):
                 arrived.append(line)
                 report = stream.read(line)
-                run.tell(replace(run.progress, lines=len(arrived), report=report))
+                run.tell_lines(len(arrived), report)
                 enough = len(arrived) >= settings.least_share * settings.lines
                 if settings.stop_early and not whole and enough and stream.stop_early():
                     break

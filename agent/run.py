@@ -17,6 +17,7 @@ from agent.supervision import Supervision
 from agent.watching import Watchdog
 from drivers.enveloped import EnvelopedMicroscope
 from drivers.microscope import Debts
+from policies.report import TipReport
 
 Reply = TypeVar("Reply")
 
@@ -107,7 +108,15 @@ class Run:
 
     def tell(self, progress: Progress) -> None:
         """Let the listener see ``progress``, with the time filled in."""
-        self.progress = replace(progress, instrument_s=self.instrument_s)
+        self._show(replace(progress, instrument_s=self.instrument_s))
+
+    def tell_lines(self, lines: int, report: TipReport | None) -> None:
+        """Let the listener see how far the running scan is, and what it says so far."""
+        time_s = self.instrument_s
+        self._show(replace(self.progress, instrument_s=time_s, lines=lines, report=report))
+
+    def _show(self, progress: Progress) -> None:
+        self.progress = progress
         try:
             self._listener(self.progress)
         # A terminal that is gone, or whatever else it is: the tip cannot wait for it.

@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from drivers.actions import Action, Indentation, Pulse
 from drivers.scan import Frame, Scan
+from drivers.smoothing import median_of_nine
 
 NM = 1e-9
 CELL_M = 2e-9
@@ -236,7 +237,7 @@ def _local_relief(flat: NDArray[np.float32], rows: int, columns: int) -> NDArray
     scanned = np.isfinite(flat)
     filled = np.where(scanned, flat, np.median(flat[scanned]) if scanned.any() else 0.0)
     # Single-pixel noise is no obstacle; steps and adatoms survive the median.
-    smooth = ndimage.median_filter(filled, size=3, mode="nearest")
+    smooth = median_of_nine(filled)
     highest = ndimage.maximum_filter(smooth, size=(rows, columns), mode="nearest")
     lowest = ndimage.minimum_filter(smooth, size=(rows, columns), mode="nearest")
     return np.where(scanned, highest - lowest, np.inf).astype(np.float32)
