@@ -130,13 +130,8 @@ class SampleMap:
 
     def _free_squares(self, side: int) -> NDArray[np.bool_]:
         """Whether the square of ``side`` cells from each cell on is neither touched nor seen."""
-        rows, columns = self._touched.shape
-        used = np.zeros((rows + 1, columns + 1), np.int32)
-        np.cumsum(self._touched | self._seen, axis=0, dtype=np.int32, out=used[1:, 1:])
-        np.cumsum(used[1:, 1:], axis=1, out=used[1:, 1:])
-        free: NDArray[np.bool_] = (
-            used[side:, side:] - used[:-side, side:] == used[side:, :-side] - used[:-side, :-side]
-        )
+        below = _any_of_next(self._touched | self._seen, side)
+        free: NDArray[np.bool_] = ~_any_of_next(below.T, side).T
         return free
 
     def _cell(self, x_m: float, y_m: float) -> tuple[int, int]:
@@ -151,6 +146,17 @@ class SampleMap:
             slice(max(low[0], 0), max(high[0] + 1, 0)),
             slice(max(low[1], 0), max(high[1] + 1, 0)),
         )
+
+
+def _any_of_next(cells: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
+    """Whether any of ``count`` rows from each on is set; the last ones begin no such stretch."""
+    reach = 1
+    while reach < count:
+        # Two stretches make one of up to twice the length.
+        step = min(reach, count - reach)
+        cells = cells[:-step] | cells[step:]
+        reach += step
+    return cells
 
 
 def _span(frame: Frame) -> float:

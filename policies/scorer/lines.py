@@ -87,7 +87,8 @@ class LineReader:
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
-        self._resample = shares(setting.pixels, POINTS)
+        # The usual scan has as many points as the network wants.
+        self._resample = None if setting.pixels == POINTS else shares(setting.pixels, POINTS)
         self._pending = np.empty((2, 0, setting.pixels))
         self._before: NDArray[np.float64] | None = None
         self._tilt_sum = self._spread_sum = 0.0
@@ -104,9 +105,16 @@ class LineReader:
         together = self._setting.lines_per_row
         whole = lines.shape[1] - lines.shape[1] % together
         self._pending = lines[:, whole:]
-        rows = lines[:, :whole].reshape(2, -1, together, pixels).sum(axis=2) / together
-        points = torch.from_numpy(rows.reshape(-1, pixels)) @ self._resample
-        return self._rows(points.numpy().reshape(2, -1, POINTS))
+        rows = lines[:, :whole]
+        if together > 1:
+            rows = rows.reshape(2, -1, together, pixels).sum(axis=2) / together
+        return self._rows(self._resampled(rows))
+
+    def _resampled(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self._resample is None:
+            return rows
+        pixels = torch.from_numpy(rows.reshape(-1, self._setting.pixels))
+        return (pixels @ self._resample).numpy().reshape(2, -1, POINTS)
 
     def _rows(self, ways: NDArray[np.float64]) -> Rows:
         # Few operations on all at once: lines come one by one, and each operation takes as long for

@@ -35,7 +35,7 @@ class Law:
         self._rng = rng
 
     def _happens(self, probability: float) -> bool:
-        return bool(self._rng.uniform() < probability)
+        return bool(self._rng.random() < probability)
 
     def _apexes(self, radius_nm: float, mean_gap_nm: float) -> tuple[Apex, ...]:
         return draw_apexes(self._rng, self._preset, radius_nm, mean_gap_nm)

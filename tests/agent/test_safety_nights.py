@@ -287,7 +287,7 @@ def test_what_cannot_be_told_is_not_claimed(
     assert rows[4].holds is None
 
 
-@pytest.mark.parametrize(("quick", "expected"), [(True, (1, 2, 0.5, 1)), (False, (10, 4, 8.0, 2))])
+@pytest.mark.parametrize(("quick", "expected"), [(True, (1, 2, 0.5, 1)), (False, (10, 4, 8.0, 5))])
 def test_how_many_nights(
     monkeypatch: pytest.MonkeyPatch, quick: bool, expected: tuple[int, int, float, int]
 ):
