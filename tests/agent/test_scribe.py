@@ -65,8 +65,8 @@ def kinds(folder: Path) -> list[Kind]:
         return [record.kind for record in journal.records()]
 
 
-def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "journal"]
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "journal"]
 
 
 async def asked(disk: Disk) -> None:
@@ -80,8 +80,10 @@ async def test_what_was_awaited_can_be_read(tmp_path: Path):
         assert kinds(tmp_path) == [Kind.STARTED, Kind.INTENT]
         await journal.done(entry, Outcome(1.0, 2.0))
         assert is_held(journal.path.parent)
+        (thread,) = threads()
     assert kinds(tmp_path) == [Kind.STARTED, Kind.INTENT, Kind.OUTCOME]
     assert not is_held(journal.path.parent)
+    thread.join(30)
     assert threads() == []
 
 
