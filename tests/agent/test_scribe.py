@@ -55,8 +55,10 @@ class Disk:
 
 
 @pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    return Disk(monkeypatch)
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    disk = Disk(monkeypatch)
+    yield disk
+    disk.turns.set()
 
 
 def kinds(folder: Path) -> list[Kind]:
@@ -129,10 +131,10 @@ async def test_a_disk_that_hangs_is_given_up(tmp_path: Path, disk: Disk):
 
 
 async def test_a_run_ends_although_its_disk_hangs(tmp_path: Path, disk: Disk):
-    with disk.hanging(0.05):
-        async with new_journal(tmp_path, {}) as journal:
-            with pytest.raises(FileError):
-                await journal.note(Kind.STARTED, 0.0, {})
+    async with new_journal(tmp_path, {}) as journal:
+        disk.hang(0.05)
+        with pytest.raises(FileError):
+            await journal.note(Kind.STARTED, 0.0, {})
 
 
 async def test_a_journal_that_cannot_be_started_in_time_is_told(
