@@ -83,7 +83,7 @@ def repair(
 def _tell(result: RepairResult, *, as_json: bool) -> None:
     from rich.console import Console
 
-    from agent.display import result_table
+    from agent.panel import result_table
     from agent.screen import unblocked
 
     if as_json:

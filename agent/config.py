@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from agent.places import DEFAULT_FILE, DEFAULT_STATE
+from agent.telemetry.endpoint import guarded
 from agent.toml import toml_section
 from drivers.actions import Finite, MoveTo, Positive, TunnellingPoint
 from drivers.complaints import complaint
@@ -239,6 +240,25 @@ class WatchdogSettings(_Section):
     min_memory_mib: float = Field(128.0, ge=0)
 
 
+class TelemetrySettings(_Section):
+    """Who may watch a run from elsewhere.
+
+    Attributes:
+        publish: address at which it is told, such as ``tcp://127.0.0.1:6510``; if None, nothing
+            listens.
+        keys: folder of the keys; needed where others than this computer reach the address.
+    """
+
+    publish: str | None = None
+    keys: str | None = None
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if self.publish is not None:
+            guarded(self.publish, keyed=self.keys is not None)
+        return self
+
+
 #: The watches where nothing is configured.
 USUAL_WATCHES = WatchdogSettings()
 
@@ -258,6 +278,7 @@ class Config(BaseSettings):
     guardian: GuardianSettings = GuardianSettings()
     approval: ApprovalSettings = ApprovalSettings()
     watchdogs: WatchdogSettings = USUAL_WATCHES
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     @classmethod
     def settings_customise_sources(
@@ -318,7 +339,8 @@ class Config(BaseSettings):
 
     def to_toml(self) -> str:
         """What is in effect, every limit included, as a file that ``load_config`` reads back."""
-        sections = self.model_dump(mode="json")
+        # TOML has no word for nothing.
+        sections = self.model_dump(mode="json", exclude_none=True)
         sections["limits"] = self.envelope.model_dump()
         return "\n".join(toml_section(name, values) for name, values in sections.items())
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from agent.approval import Request
 from agent.phases import Phase
-from policies.episode import Step
-from policies.history import Event
-from policies.report import TipReport
+
+# Whoever only watches a run must not load what it takes to make one.
+if TYPE_CHECKING:
+    from agent.approval import Request
+    from policies.episode import Step
+    from policies.history import Event
+    from policies.report import TipReport
 
 GOOD_EXIT, NOT_GOOD_EXIT = 0, 1
 

@@ -22,6 +22,7 @@ from agent.recovery import look_back, take_up_debts
 from agent.repair import repair
 from agent.result import Listener, Progress, RepairResult
 from agent.supervision import Asker, Supervision
+from agent.telemetry.publisher import Publisher, publishing
 from agent.warming import prepared
 from drivers.envelope import Limits
 from drivers.enveloped import EnvelopedMicroscope
@@ -58,12 +59,26 @@ async def run_repair(
 
     Raises:
         UnknownMicroscope: no driver serves the address.
-        ConfigError: the address or an option is wrong, a supervised run has nobody to ask, or
-            nobody watches and the instrument does not protect its tip although it could.
+        ConfigError: the address or an option is wrong, a supervised run has nobody to ask, what is
+            configured for viewers cannot be, or nobody watches and the instrument does not protect
+            its tip although it could.
         InstrumentError: the instrument does not answer, or lacks what a repair needs.
         GuardianLost: the instrument can be guarded, and the guardian does not start or is latched.
         FileError: the journal cannot be started, or may not fit on the disk.
     """
+    async with publishing(config.telemetry) as publisher:
+        listener = on_progress if publisher is None else publisher.beside(on_progress)
+        return await _run_repair(config, seed, scorer, listener, asker, publisher)
+
+
+async def _run_repair(
+    config: Config,
+    seed: int | None,
+    scorer: Judge,
+    on_progress: Listener,
+    asker: Asker | None,
+    publisher: Publisher | None,
+) -> RepairResult:
     supervision = _supervision(config, asker)
     directory = Path(config.journal.directory)
     check_room(directory, config.repair)
@@ -99,6 +114,8 @@ async def run_repair(
                 about["guardian"] = guard.header
                 # Open until the instrument is let go: what is put back then is noted as well.
                 journal = await guarding.enter_async_context(new_journal(directory, about))
+                if publisher is not None:
+                    publisher.run = journal.path.parent.name
                 result = await repair(
                     microscope,
                     scorer,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from drivers.actions import Action
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from drivers.actions import Action
 
 #: By the ending of a field's name: what is written for one SI unit of it, and its ending there.
 UNITS = {"m": (1e9, "nm"), "a": (1e12, "pA"), "s": (1.0, "s"), "v": (1.0, "V")}

@@ -76,12 +76,13 @@ def keep_torn(path: Path) -> Path:
     return kept
 
 
-def check_private(path: Path, forbidden: int) -> None:
+def check_private(path: Path, forbidden: int, power: str = "command the guardian") -> None:
     """Make sure that the file, if there is one, is nobody else's; where the system knows owners.
 
     Args:
-        path: the file.
+        path: the file, or a folder.
         forbidden: what others may not do, as bits of its mode: ``READ_OR_WRITE`` or ``WRITE``.
+        power: what they could do with what it holds.
 
     Raises:
         ValueError: it belongs to somebody else, or others may do it.
@@ -92,11 +93,12 @@ def check_private(path: Path, forbidden: int) -> None:
     status = path.stat()
     mode = stat.S_IMODE(status.st_mode)
     if status.st_uid != os.geteuid():
-        raise ValueError(f"{path} belongs to another user; give a state file of your own")
+        raise ValueError(f"{path} belongs to another user; give one of your own")
     if mode & forbidden:
+        private = "700" if stat.S_ISDIR(status.st_mode) else "600"
         raise ValueError(
             f"others can read or change {path} (mode {mode:o}), and with what it holds they can "
-            f"command the guardian; see that nobody has, then run 'chmod 600 {path}'"
+            f"{power}; see that nobody has, then run 'chmod {private} {path}'"
         )
 
 

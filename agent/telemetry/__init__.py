@@ -1,0 +1,1 @@
+"""A run told to whoever watches: what is sent, who sends it, who may hear it, and the hearing."""
