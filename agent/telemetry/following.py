@@ -70,7 +70,8 @@ def follow(
         heard_s = clock()
         ended = False
         while True:
-            message = ear.listen(POLL_S)
+            # From one that is gone, nothing more can come than has come already.
+            message = ear.listen(0.0 if ended and not ear.connected else POLL_S)
             now_s = clock()
             if message is not None:
                 heard_s = now_s

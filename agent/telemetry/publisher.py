@@ -101,9 +101,10 @@ class Publisher:
 
     async def __aexit__(self, *_: object) -> None:
         self._beating.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._beating
-        await self._close()
+        try:
+            await asyncio.wait({self._beating})
+        finally:
+            await self._close()
 
     def beside(self, listener: Listener) -> Listener:
         """A listener that passes on to ``listener`` first, and then tells the viewers."""
@@ -133,7 +134,7 @@ class Publisher:
     async def _beat(self) -> None:
         while True:
             # A beat that fails must not end the others; what is wrong, the run itself is told.
-            with suppress(zmq.ZMQError, ValueError):
+            with suppress(Exception):
                 # What happens once is told once.
                 state = replace(self._latest, event=None, note=None)
                 self._socket.send(encode(glance_of(state, self.run)), zmq.NOBLOCK)
@@ -164,6 +165,9 @@ def _bind(listening: zmq.Socket[bytes], where: Endpoint) -> None:
         if where.path is not None:
             _clear(Path(where.path))
         listening.bind(where.address)
+    except zmq.ZMQError as error:
+        why = zmq.strerror(error.errno or 0)
+        raise _cannot_listen(where.address, error.errno, why) from None
     except OSError as error:
         raise _cannot_listen(where.address, error.errno, error.strerror) from None
 

@@ -169,3 +169,10 @@ def test_the_scan_takes_over_every_setting():
     scan = LookSettings(pixels=64, lines=32, forward_s=0.2, backward_s=0.3).scan(frame)
     assert (scan.pixels, scan.lines, scan.forward_s, scan.backward_s) == (64, 32, 0.2, 0.3)
     assert scan.frame == frame
+
+
+@pytest.mark.parametrize("told", ["", '[telemetry]\npublish = "tcp://*:6510"\nkeys = "keys"\n'])
+def test_where_a_run_is_told_comes_back(tmp_path: Path, told: str):
+    config = load_config(write(tmp_path, told))
+    assert load_config(write(tmp_path, config.to_toml())).telemetry == config.telemetry
+    assert (config.telemetry.publish is None) is (told == "")

@@ -11,21 +11,26 @@ from pathlib import Path
 import pytest
 import torch
 
-from agent.config import Config, PolicySettings, RepairSettings
+from agent.config import Config, PolicySettings, RepairSettings, TelemetrySettings
 from agent.guarding import NO_GUARD, Guard
 from agent.journal import Journal
 from agent.record import Intent, Kind
 from agent.result import Progress
 from agent.session import CLOSE_TIMEOUT_S, run_repair
+from agent.telemetry.following import Silence, follow
+from agent.telemetry.glance import Glance
+from agent.telemetry.publisher import Publisher
 from agent.warming import LINES, _made_up, prepared
 from drivers.actions import Indentation, Pulse, TunnellingPoint
 from drivers.envelope import Limits
+from drivers.errors import ConfigError
 from drivers.microscope import Capability
 from drivers.registry import Address
 from drivers.scan import Frame, Scan
 from policies.before import NOTHING
 from policies.scorer.assessable import why_not
 from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer
+from tests.agent.telling_world import free_address
 
 PULSE = Pulse(at=TunnellingPoint(bias_v=0.5, setpoint_a=5e-11), bias_v=3.0, width_s=0.1)
 
@@ -175,3 +180,84 @@ def test_the_made_up_scan_can_be_judged():
     frame = Frame(x_m=0.0, y_m=0.0, width_m=24e-9, height_m=24e-9)
     wanted = RepairSettings().scan(frame).model_copy(update={"lines": LINES})
     assert why_not(Scan.from_lines(wanted, _made_up(wanted))) is None
+
+
+def watched(config: Config, address: str) -> Config:
+    return config.model_copy(update={"telemetry": TelemetrySettings(publish=address)})
+
+
+async def test_a_run_is_told_from_before_it_is_guarded_to_what_is_left_at_its_end(
+    microscope: ScriptedMicroscope, config: Config, seen: list[Progress]
+):
+    address, heard, come = free_address(), [], asyncio.Event()
+    loop, state, close = asyncio.get_running_loop(), microscope.state, microscope.close
+
+    def watch() -> None:
+        for one in follow(address):
+            heard.append(one)
+            loop.call_soon_threadsafe(come.set)
+
+    async def stated() -> object:
+        # It begins only once somebody is there to see it.
+        await come.wait()
+        return await state()
+
+    async def broken() -> None:
+        await close()
+        raise RuntimeError("bias was left high")
+
+    microscope.state, microscope.close = stated, broken
+    watching = asyncio.create_task(asyncio.to_thread(watch))
+    result = await run_repair(watched(config, address), None, ScriptedScorer(), seen.append)
+    await watching
+    glances = [one for one in heard if isinstance(one, Glance)]
+    assert not any(isinstance(one, Silence) for one in heard)
+    assert glances[-1].result == result
+    assert "bias was left high" in glances[-1].result.warning
+    assert glances[-1].run == Path(result.journal).parent.name
+    told = [one.event.what for one in glances if one.event is not None]
+    assert told == [
+        "look" if hasattr(one.event, "frame") else one.event.action.kind
+        for one in seen
+        if one.event is not None
+    ]
+    assert [one.note for one in glances if one.note] == [one.note for one in seen if one.note]
+
+
+async def test_a_taken_address_is_told_before_the_instrument_is_opened(
+    microscope: ScriptedMicroscope, config: Config, monkeypatch: pytest.MonkeyPatch
+):
+    async def opened(*_: object, **__: object) -> None:
+        pytest.fail("it is opened")
+
+    monkeypatch.setattr("agent.session.open_microscope", opened)
+    address = free_address()
+    async with Publisher(address):
+        with pytest.raises(ConfigError, match="is taken"):
+            await run_repair(watched(config, address), None, ScriptedScorer(), lambda _: None)
+    far = watched(config, address).model_copy(
+        update={"telemetry": TelemetrySettings.model_construct(publish="tcp://*:6510", keys=None)}
+    )
+    with pytest.raises(ConfigError, match="needs keys"):
+        await run_repair(far, None, ScriptedScorer(), lambda _: None)
+    assert microscope.calls == []
+
+
+async def test_a_publisher_that_fails_does_not_end_a_run(
+    microscope: ScriptedMicroscope,
+    config: Config,
+    seen: list[Progress],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def failing(*_: object) -> bytes:
+        raise ValueError("cannot be told")
+
+    monkeypatch.setattr("agent.telemetry.publisher.encode", failing)
+    told = watched(config, free_address())
+    result = await run_repair(told, None, ScriptedScorer(), seen.append)
+    assert (result.outcome, result.warning) == ("gave_up", None)
+    assert seen[-1].result == result
+    with Journal.open(Path(result.journal)) as journal:
+        noticed = [entry.payload for entry in journal.records() if entry.kind is Kind.NOTICED]
+    assert [entry["watch"] for entry in noticed] == ["display"]
+    assert "cannot be told" in noticed[0]["complaint"]
