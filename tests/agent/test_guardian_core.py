@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,15 @@ from hypothesis import strategies as st
 from agent.guardian.effects import Drop, Tell
 from agent.guardian.lease import ARMING_S
 from agent.guardian.states import ALLOWED, GUARDING, LATCHED, State
-from tests.agent.guardian_world import ORDERS, TAIL, TICK_S, TIMING, World
+from tests.agent.guardian_world import (
+    ORDERS,
+    STOP,
+    TAIL,
+    TICK_S,
+    TIMING,
+    WITHDRAW,
+    World,
+)
 
 ERROR = struct.pack(">Ii", 1, 3) + b"no!"
 ROUND = ["stop", "withdraw", "status", "height"]
@@ -32,7 +41,7 @@ def test_arming_looks_at_the_instrument_and_at_nothing_else():
     world = World().arm()
     assert world.guardian.state is State.ARMED
     assert world.names() == ["status", "height"]
-    assert not world.guardian.arm(world.now, ORDERS, TIMING)
+    assert world.guardian.arm(world.now, ORDERS, TIMING) is False
 
 
 @pytest.mark.parametrize("ending", ["disarm", "refuse"])
@@ -101,6 +110,14 @@ def test_a_silent_agent_is_noticed_before_the_instrument_was_ever_read():
     assert world.guardian.state is State.WITHDRAWN
 
 
+def test_a_connection_that_fails_is_known_without_waiting_for_a_tick():
+    world = World(reachable=False).arm()
+    assert world.guardian.trip(world.now, "for the test")
+    world.settle()
+    assert world.guardian.state is State.UNREACHABLE
+    assert world.guardian.reason == "for the test; the instrument does not answer"
+
+
 def test_an_agent_that_ends_in_order_leaves_the_tip_alone():
     world = World().arm()
     assert world.guardian.disarm(world.now)
@@ -158,6 +175,35 @@ def test_an_answer_that_is_not_a_good_one_verifies_nothing(name: str, body: byte
     assert world.guardian.state is State.WITHDRAWN
 
 
+def test_it_is_all_checks_that_verify_and_no_step_however_many_there_are():
+    few, many = World(answers={"status": struct.pack(">H", 2) + TAIL}), World()
+    many.answers["stop"] = ERROR
+    few.guardian.resume(few.now, replace(ORDERS, steps=(WITHDRAW,)), TIMING)
+    many.guardian.resume(many.now, replace(ORDERS, steps=(WITHDRAW, STOP, STOP)), TIMING)
+    for world in (few, many):
+        world.settle()
+    assert few.guardian.state is State.TRIPPING
+    assert few.guardian.reason.endswith("; not verified yet: status not yet")
+    assert many.guardian.state is State.WITHDRAWN
+
+
+def test_the_same_alarm_is_told_once():
+    world = tripped(obeys=False)
+    world.run(1.0)
+    told = len(world.told)
+    world.run(3.0)
+    assert len(world.told) == told
+
+
+def test_a_tip_that_is_withdrawn_is_not_withdrawn_for_a_second_stop():
+    world = tripped()
+    sent = len(world.sent)
+    assert world.guardian.trip(world.now, "a second stop")
+    world.settle()
+    assert (world.guardian.state, world.guardian.reason) == (State.WITHDRAWN, "for the test")
+    assert len(world.sent) == sent
+
+
 def test_a_step_that_is_refused_does_not_keep_the_tip_in_contact():
     world = tripped(answers={"stop": ERROR})
     assert world.guardian.state is State.WITHDRAWN
@@ -188,6 +234,22 @@ def test_an_instrument_that_vanishes_is_told_and_so_is_its_return():
     world.run(1.0, renewing=True)
     assert world.guardian.state is State.ARMED
     assert [tell.state for tell in world.told] == ["blind", "armed", "blind", "armed"]
+
+
+def test_an_instrument_is_looked_for_until_its_time_is_over_and_then_it_is_told():
+    world = World().arm()
+    world.reachable = False
+    world.guardian.disconnected(world.now)
+    # Steps without rounding: the looks fall on whole seconds.
+    for _ in range(12):
+        world.step(0.25, renew=True)
+    assert TIMING.blind_after_s == 3.0
+    assert (world.guardian.state, world.connections) == (State.ARMED, 1 + 3)
+    for _ in range(4):
+        world.step(0.25, renew=True)
+    assert world.guardian.state is State.BLIND
+    unanswered = "status not answered, height not answered"
+    assert world.guardian.reason == f"the instrument cannot be read: {unanswered}"
 
 
 def test_a_tip_that_does_not_stay_withdrawn_is_withdrawn_again():
@@ -248,6 +310,19 @@ def test_a_clock_that_goes_back_neither_trips_nor_hides():
     assert world.guardian.state is State.ARMED
     world.run(0.2)
     assert world.guardian.state in LATCHED
+
+
+@pytest.mark.parametrize(
+    ("event", "more"),
+    [("renew", ()), ("disarm", ()), ("rearm", ()), ("refuse", ("no room",)), ("trip", ("a stop",))],
+)
+def test_time_counts_whoever_brings_it(event: str, more: tuple[str, ...]):
+    world = tripped(obeys=False)
+    sent = len(world.sent)
+    getattr(world.guardian, event)(world.now + TIMING.retry_s, *more)
+    # The clock has gone back since, but the pause between two rounds is over.
+    world.step(0.0)
+    assert world.names()[sent:] == ROUND
 
 
 intervals = st.lists(st.floats(0.0, TIMING.lost_after_s - 2 * TICK_S), max_size=40)

@@ -26,7 +26,7 @@ from agent.guardian.statefile import (
     read_report,
     write_report,
 )
-from agent.guardian.states import State
+from agent.guardian.states import GUARDING, State
 from agent.guarding import guarded
 from drivers.emergency import Emergency, Exchange, Framing, Reading
 from drivers.errors import GuardianLost
@@ -79,6 +79,28 @@ def test_a_lease_is_armed_renewed_and_given_back():
     assert counter.ask("disarm") == Answer(True, State.DISARMED, "the agent has ended in order")
     counter.desk.left(2.0, counter.agent)
     assert counter.guardian.state is State.DISARMED
+
+
+def test_a_lease_lasts_from_one_renewal_to_the_next():
+    counter = Counter()
+    counter.ask("arm", **HANDED)
+    renewal = encode_request("renew", TOKEN)
+    for tick in range(1, 31):
+        now = 1.0 + 0.1 * tick
+        if tick % 4 == 0:
+            assert decode_answer(counter.desk.answer(now, renewal, counter.agent)).done
+        counter.guardian.tick(now)
+        assert counter.guardian.state in GUARDING
+
+
+def test_a_lease_that_is_written_down_is_to_be_renewed_from_then_on():
+    counter = Counter()
+    counter.ask("arm", **HANDED)
+    for now in (1.2, 1.4):
+        counter.guardian.tick(now)
+        assert counter.guardian.state in GUARDING
+    counter.guardian.tick(1.6)
+    assert counter.guardian.state is State.TRIPPING
 
 
 def test_nobody_is_told_that_a_lease_is_armed_before_it_is_written_down():
@@ -205,7 +227,8 @@ def test_frames_survive_the_way():
     [
         {"steps": []},
         {"checks": []},
-        {"framing": {"head_bytes": 34, "size_offset": 32}},
+        {"framing": {"head_bytes": 35, "size_offset": 32}},
+        {"framing": {"head_bytes": 40, "size_offset": -1}},
         {"port": "x"},
         {"steps": [{"name": "stop"}]},
         {"checks": [{**asdict(EMERGENCY.checks[0]), "reading": {"format": ">ff", "good": []}}]},
@@ -218,6 +241,14 @@ def test_frames_that_cannot_work_are_refused(change: dict[str, object]):
         read_orders(raw)
 
 
+@pytest.mark.parametrize(("head_bytes", "size_offset"), [(36, 32), (4, 0)])
+def test_the_size_may_stand_anywhere_in_the_head(head_bytes: int, size_offset: int):
+    framing = {"head_bytes": head_bytes, "size_offset": size_offset}
+    raw = json.loads(json.dumps(asdict(EMERGENCY) | {"framing": framing}, default=bytes.hex))
+    orders = read_orders(raw)
+    assert (orders.head_bytes, orders.size_offset) == (head_bytes, size_offset)
+
+
 @pytest.mark.parametrize(
     "change", [{"watch_s": 0}, {"watch_s": float("inf")}, {"x_s": 1}, {"watch_s": []}]
 )
@@ -227,7 +258,7 @@ def test_times_that_cannot_work_are_refused(change: dict[str, object]):
 
 
 def test_a_report_is_written_for_its_owner_only(tmp_path: Path):
-    path = tmp_path / "deep" / "guardian.json"
+    path = tmp_path / "very" / "deep" / "guardian.json"
     report = Report(State.WITHDRAWN, "why", "2026-01-01", 1, 2, TOKEN, {"orders": {}})
     assert read_report(path) is None
     for _ in range(2):
@@ -235,6 +266,14 @@ def test_a_report_is_written_for_its_owner_only(tmp_path: Path):
     assert read_report(path) == report
     assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
     assert [found.name for found in path.parent.iterdir()] == ["guardian.json"]
+
+
+def test_a_draft_that_was_left_by_a_crash_stops_no_report(tmp_path: Path):
+    path = tmp_path / "guardian.json"
+    path.with_name(f"guardian.json.{os.getpid()}").write_text("half a rep")
+    report = Report(State.ARMED, "why", "2026-01-01", 1, 2, TOKEN, None)
+    write_report(path, report)
+    assert read_report(path) == report
 
 
 def test_a_report_is_on_the_disk_before_it_takes_its_place(
@@ -311,7 +350,15 @@ def test_a_torn_file_outlives_its_replacement(tmp_path: Path):
 @pytest.mark.skipif(os.name != "posix", reason="other systems have no such modes")
 @pytest.mark.parametrize(
     ("mode", "readable", "changeable"),
-    [(0o600, False, False), (0o644, True, False), (0o640, True, False), (0o602, True, True)],
+    [
+        (0o700, False, False),
+        (0o601, True, False),
+        (0o610, True, False),
+        (0o604, True, False),
+        (0o640, True, False),
+        (0o602, True, True),
+        (0o620, True, True),
+    ],
 )
 def test_a_report_that_is_not_private_is_told(
     tmp_path: Path, mode: int, readable: bool, changeable: bool

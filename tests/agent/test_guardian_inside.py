@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.config import GuardianSettings
 from agent.guardian import __main__ as program
 from agent.guardian import alive, asking, process, telling
 from agent.guardian.desk import Answer, decode_answer, encode_request
@@ -190,6 +191,8 @@ async def test_one_lease_given_back_ends_it_and_leaves_the_tip(path: Path, contr
         assert (await agent.ask("disarm")).done
         await asyncio.wait_for(guardian, 10.0)
         await agent.leave()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(HOST, first.port)
     last = read_report(path)
     assert (last.state, last.handed) == (State.DISARMED, None)
     assert not controller.withdrawn
@@ -210,6 +213,50 @@ async def test_an_agent_that_dies_is_replaced_until_a_human_rearms(
     assert "withdrawn: the agent has died" in said
     # Good news of one run is the agent's to tell.
     assert "armed: " not in said.replace("disarmed", "")
+
+
+async def test_what_happens_is_acted_on_at_once_and_not_with_the_next_tick(
+    path: Path, controller: Controller, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+):
+    assert 0.0 < process.TICK_S < min(GuardianSettings().timing.values()) / 5
+    monkeypatch.setattr(process, "TICK_S", 1000.0)
+    async with running(path) as guardian:
+        agent = await armed(path, controller)
+        await agent.leave()
+        await until(lambda: told(path) is State.WITHDRAWN)
+        assert (await asked(path, "rearm")).done
+        await asyncio.wait_for(guardian, 10.0)
+    async with running(path) as guardian:
+        agent = await armed(path, controller)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(guardian, 10.0)
+        await agent.leave()
+    controller.port, other = unused_tcp_port, path.with_name("other.json")
+    async with running(other):
+        agent = await Visitor.at(other)
+        assert (await agent.ask("arm", **controller.handed)).done
+        assert (await agent.ask("trip", reason="a stop")).done
+        await until(lambda: told(other) is State.UNREACHABLE)
+        await agent.leave()
+
+
+async def test_what_is_told_last_is_on_the_disk_before_anybody_goes_on(
+    path: Path, controller: Controller, monkeypatch: pytest.MonkeyPatch
+):
+    def slowly(where: Path, report: Report) -> None:
+        threading.Event().wait(0.1)
+        write_report(where, report)
+
+    monkeypatch.setattr(telling, "write_report", slowly)
+    async with running(path, once=False) as guardian:
+        agent = await armed(path, controller)
+        assert (await agent.ask("disarm")).done
+        assert told(path) is State.DISARMED
+        assert (await agent.ask("arm", **controller.handed)).done
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(guardian, 10.0)
+        await agent.leave()
+    assert told(path) is State.WITHDRAWN
 
 
 async def test_as_a_service_it_waits_for_the_next_lease_and_says_all(
@@ -349,6 +396,18 @@ async def test_nothing_is_guarded_that_cannot_be_written_down(
     assert not controller.withdrawn
 
 
+async def test_one_that_was_started_for_a_run_ends_with_its_refusal(
+    path: Path, controller: Controller, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(process, "TICK_S", 1000.0)
+    async with running(path) as guardian:
+        monkeypatch.setattr(telling, "write_report", refuse_writing)
+        agent = await Visitor.at(path)
+        assert not (await agent.ask("arm", **controller.handed)).done
+        await asyncio.wait_for(guardian, 10.0)
+        await agent.leave()
+
+
 async def test_what_is_guarded_is_on_the_disk_before_the_agent_is_told(
     path: Path, controller: Controller, monkeypatch: pytest.MonkeyPatch
 ):
@@ -460,6 +519,12 @@ def test_the_program_says_in_one_line_why_it_cannot_start(
         runpy.run_module("agent.guardian", run_name="__main__")
     assert ended.value.code == 3
     assert capsys.readouterr().err.startswith("tipsmith guardian: cannot start: ")
+
+
+def test_the_program_asks_for_its_state_file(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        program.main([])
+    assert "--state" in capsys.readouterr().err
 
 
 def test_the_program_ends_well(path: Path, monkeypatch: pytest.MonkeyPatch):

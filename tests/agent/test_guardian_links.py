@@ -201,6 +201,38 @@ def test_a_report_that_was_written_is_confirmed(tmp_path: Path):
     assert read_report(tmp_path / "guardian.json") == report
 
 
+def test_whoever_waits_for_the_last_words_waits_as_long_as_they_take_or_a_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    free, begun = threading.Event(), threading.Event()
+
+    def hang(_: Path, __: Report) -> None:
+        begun.set()
+        free.wait(30.0)
+
+    monkeypatch.setattr(telling, "write_report", hang)
+    monkeypatch.setattr(telling, "LAST_WORDS_S", 0.01)
+    teller = Teller(tmp_path / "guardian.json")
+    report = Report(State.ARMED, "why", "now", 1, 2, "0", None)
+    teller.tell(report, aloud=False, written=ended)
+    assert begun.wait(10.0)
+    started = time.monotonic()
+    teller.flush()
+    monkeypatch.setattr(telling, "LAST_WORDS_S", 30.0)
+    free.set()
+    teller.flush()
+    assert time.monotonic() - started < 20.0
+
+
+def test_what_is_said_is_not_kept_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with (tmp_path / "said").open("w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        teller = Teller(tmp_path / "guardian.json")
+        teller.tell(Report(State.ARMED, "why", "now", 1, 2, "0", None), aloud=True, written=ended)
+        teller.flush()
+        assert (tmp_path / "said").read_text() == "tipsmith guardian, now: armed: why\n"
+
+
 def test_a_terminal_that_is_gone_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with open(os.devnull) as closed:
         monkeypatch.setattr(sys, "stderr", closed)
@@ -212,7 +244,8 @@ def test_a_terminal_that_is_gone_stops_nothing(tmp_path: Path, monkeypatch: pyte
 
 def test_the_lock_says_who_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(alive, "PATIENCE_S", 0.0)
-    path, other = tmp_path / "deep" / "guardian.json", tmp_path / "deep" / "other.json"
+    folder = tmp_path / "very" / "deep"
+    path, other = folder / "guardian.json", folder / "other.json"
     assert alive.lives(path) is None
     with alive.alone(path):
         assert alive.lives(path) is True
@@ -237,10 +270,16 @@ def test_one_that_is_about_to_end_is_waited_for(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "guardian.json"
     before = alive.alone(path)
     before.__enter__()
-    monkeypatch.setattr(time, "sleep", lambda _: before.__exit__(None, None, None))
+
+    def sleep(seconds: float) -> None:
+        assert 0.0 < seconds < alive.PATIENCE_S / 10
+        before.__exit__(None, None, None)
+
+    monkeypatch.setattr(time, "sleep", sleep)
     with alive.alone(path):
         assert alive.lives(path) is True
-    assert 2.0 < alive.PATIENCE_S < 5.0
+    # It may still be telling its last words.
+    assert 1.0 < telling.LAST_WORDS_S < alive.PATIENCE_S < 4.0
 
 
 def as_on_windows(monkeypatch: pytest.MonkeyPatch, holders: list[object]) -> ModuleType:
@@ -300,6 +339,8 @@ async def test_a_silent_program_at_the_port_of_a_dead_guardian_is_no_guardian(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     path = tmp_path / "guardian.json"
+    # The guardian answers between two ticks, and a human waits for this.
+    assert 1.0 < asking.ASK_TIMEOUT_S < 3.0
     monkeypatch.setattr(asking, "ASK_TIMEOUT_S", 0.05)
     async with silent() as port:
         left = Report(State.ARMED, "", "", 1, port, "0", None)

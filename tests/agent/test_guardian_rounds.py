@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agent.guardian import core
 from agent.guardian.core import Guardian
 from agent.guardian.effects import Connect, Drop, Effect, Send
-from agent.guardian.lease import ARMING_S, Lease, SteadyClock
+from agent.guardian.lease import Lease, SteadyClock
 from agent.guardian.orders import Exchange, Verdict, read_timing
 from agent.guardian.rounds import MAX_BODY, Rounds
 from agent.guardian.states import State
@@ -126,6 +126,13 @@ def test_a_body_may_take_its_time(size: int):
     assert one.wanted() == []
 
 
+def test_an_answer_without_a_body_is_complete_with_its_head():
+    one = Round(STOP, STATUS)
+    one.rounds.received(10.1, reply(STOP, b""))
+    assert one.verdicts() == [Verdict.UNKNOWN]
+    assert one.wanted() == [Send(STATUS.request)]
+
+
 @given(st.sets(st.integers(1, 49)))
 def test_it_does_not_matter_how_the_network_cuts(cuts: set[int]):
     one, raw = Round(STATUS, STOP), reply(STATUS, GOOD)
@@ -175,7 +182,7 @@ def test_a_lease_ends_after_its_silence_and_not_before():
     assert lease.lost(6.51)
 
 
-@pytest.mark.parametrize(("lost_after_s", "spared_s"), [(0.5, ARMING_S), (9.0, 9.0)])
+@pytest.mark.parametrize(("lost_after_s", "spared_s"), [(0.5, 5.0), (9.0, 9.0)])
 def test_an_agent_that_waits_to_be_told_is_spared(lost_after_s: float, spared_s: float):
     lease = Lease(1.0, replace(TIMING, lost_after_s=lost_after_s))
     lease.spare(1.0)
@@ -195,6 +202,14 @@ def test_a_stall_is_graced_once_from_its_end():
     assert not lease.lost(9.25)
     assert lease.lost(9.26)
     assert lease.lost(20.0)
+
+
+def test_half_of_the_silence_that_is_allowed_is_no_stall():
+    lease = Lease(0.0, TIMING)
+    # Exact in binary.
+    assert [lease.lost(at) for at in (0.125, 0.25, 0.375, 0.625)] == [False, False, False, True]
+    lease = Lease(0.0, TIMING)
+    assert [lease.lost(at) for at in (0.125, 0.25, 0.375, 0.75)] == [False] * 4
 
 
 def test_steady_time_begins_at_zero_and_stands_still_where_the_clock_goes_back():
