@@ -22,7 +22,7 @@ from mutants import ROOT, mutants_of, sample, survivors
 
 @dataclass(frozen=True)
 class Part:
-    """Files that belong together, and the tests that answer for them."""
+    """Files that belong together, and the tests that answer for them, the slow ones last."""
 
     files: tuple[str, ...]
     tests: tuple[str, ...]
@@ -64,11 +64,12 @@ PARTS = {
         (
             "tests/agent/test_journal.py",
             "tests/agent/test_journal_export.py",
-            "tests/agent/test_journal_machine.py",
-            "tests/agent/test_journal_recovery.py",
+            "tests/agent/test_journal_past.py",
             "tests/agent/test_journal_schema.py",
             "tests/agent/test_journal_storage.py",
             "tests/agent/test_lately.py",
+            "tests/agent/test_journal_machine.py",
+            "tests/agent/test_journal_recovery.py",
             "tests/agent/test_replay.py",
             "tests/agent/test_scribe.py",
         ),

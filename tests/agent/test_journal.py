@@ -129,6 +129,7 @@ def test_entries_are_durable_when_the_call_returns(tmp_path: Path):
         connection = journal._connection
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert connection.execute("PRAGMA fullfsync").fetchone() == (1,)
         journal.intend(INTENT, 1.0)
         assert not connection.in_transaction
         with Journal.open(journal.path) as reader:

@@ -107,6 +107,9 @@ def test_a_folder_of_csv(tipsmith: Tipsmith, run: Path, tmp_path: Path):  # noqa
     assert rows(folder / "actions.csv")[1]["reason"] == "dip, gently"
     assert rows(folder / "traces.csv")[1]["action"] == "6"
     assert [one.name for one in folder.parent.iterdir()] == ["night"]
+    for more in ("out/other", "out/deep/er/night"):
+        assert tipsmith("journal", "export", "night", "--to", more).code == 0
+        assert sorted(one.name for one in (tmp_path / more).iterdir()) == names
 
 
 def test_a_file_gets_one_table(tipsmith: Tipsmith, run: Path, tmp_path: Path):  # noqa: F811
@@ -186,7 +189,8 @@ def test_a_folder_that_cannot_be_written_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(FileError, match="No space left"):
+    to = tmp_path / "out" / "night"
+    with pytest.raises(FileError, match=f"cannot write {to}: No space left on device$"):
         export({"events": {"a": [1]}}, tmp_path / "out" / "night", "csv", "events")
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -197,6 +201,8 @@ def test_runs_are_listed(tipsmith: Tipsmith, run: Path):  # noqa: F811
     line = next(line for line in ran.out.splitlines() if "night" in line)
     for word in ("broken off", "scripted:", "indentation", "10"):
         assert word in line
+    for heading in ("run", "standing", "microscope", "started_utc", "entries", "unknown", "reason"):
+        assert heading in ran.out
     (entry,) = json.loads(tipsmith("journal", "list", "--journal", "runs", "--json").out)
     assert entry.pop("started_utc").endswith("+00:00")
     assert entry == {
@@ -208,3 +214,28 @@ def test_runs_are_listed(tipsmith: Tipsmith, run: Path):  # noqa: F811
         "reason": "",
     }
     assert json.loads(tipsmith("journal", "list", "--journal", "none", "--json").out) == []
+
+
+def test_what_is_not_known_of_a_run_is_left_empty(
+    tipsmith: Tipsmith,  # noqa: F811
+    tmp_path: Path,
+):
+    with Journal.create(tmp_path / "runs", {}, "night"):
+        pass
+    ran = tipsmith("journal", "list")
+    line = next(line for line in ran.out.splitlines() if "night" in line)
+    assert [cell.strip() for cell in line.split("│")[1:-1]] == [
+        *("night", "broken off", "", "", "0", "", "")
+    ]
+
+
+def test_without_a_question_the_journal_says_what_can_be_asked(tipsmith: Tipsmith):  # noqa: F811
+    ran = tipsmith("journal")
+    assert "List and export journals of runs." in ran.out
+    assert "Usage" in ran.out
+
+
+def test_a_column_that_is_too_short_is_not_written(tmp_path: Path):
+    with pytest.raises(ValueError, match="shorter"):
+        export({"events": {"a": [1, 2], "b": [1]}}, tmp_path / "night.csv", "csv", "events")
+    assert list(tmp_path.iterdir()) == []

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from filelock import FileLock
 
 from agent.config import USUAL_WATCHES, RepairSettings
 from agent.journal import FILE, Journal, room, storage
@@ -165,6 +167,31 @@ def test_an_opened_journal_is_not_written_to(tmp_path: Path):
         assert journal.records() == []
 
 
+def test_what_a_run_that_is_alive_writes_can_be_followed(tmp_path: Path):
+    with Journal.create(tmp_path, {}) as journal, Journal.open(journal.path) as reader:
+        assert reader.records() == []
+        journal.note(Kind.STARTED, 0.0, {})
+        assert reader.records() == journal.records() != []
+
+
+def test_a_lock_that_is_only_asked_for_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = FileLock(tmp_path / storage.LOCK)
+    asked.acquire()
+    monkeypatch.setattr(time, "sleep", lambda _: asked.release())
+    storage.hold(tmp_path).release()
+    # A run that is alive has its name refused without a long wait.
+    assert 0.5 < storage._ASKED_S < 2.0
+
+
+@pytest.mark.parametrize("place", ["none", "folder"])
+def test_nobody_holds_a_lock_that_cannot_be_had(tmp_path: Path, place: str):
+    if place == "folder":
+        (tmp_path / storage.LOCK).mkdir()
+    assert storage.is_held(tmp_path) is False
+
+
 def test_new_folders_are_made_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     synced: list[Path] = []
     monkeypatch.setattr(storage, "sync_folder", synced.append)
@@ -179,19 +206,28 @@ def test_folders_are_synced_where_the_system_lets_one(
 ):
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
+    handles = len(os.listdir("/dev/fd"))
     storage.sync_folder(tmp_path)
     assert len(synced) == 1
+    assert len(os.listdir("/dev/fd")) == handles
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        storage.sync_folder(tmp_path / "file")
     monkeypatch.delattr(os, "O_DIRECTORY")
     storage.sync_folder(tmp_path)
     assert len(synced) == 1
 
 
 def test_half_a_journal_is_never_made(tmp_path: Path):
-    with pytest.raises(FileError, match="UNIQUE constraint"):
+    handles = len(os.listdir("/dev/fd"))
+    # What was raised keeps alive what was not let go of.
+    with pytest.raises(FileError, match="UNIQUE constraint") as making:
         Journal.create(tmp_path, Twice(), "night")
-    with pytest.raises(FileError, match="ended before it had begun"):
+    with pytest.raises(FileError, match="ended before it had begun") as opening:
         Journal.open(tmp_path / "night" / FILE)
-    assert not storage.is_held(tmp_path / "night")
+    assert storage.is_held(tmp_path / "night") is False
+    assert len(os.listdir("/dev/fd")) == handles
+    del making, opening
 
 
 class Twice(dict[str, object]):
@@ -226,6 +262,19 @@ def test_room_that_is_not_known_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(room.shutil, "disk_usage", lost)
     with pytest.raises(FileError, match="is unknown: Input/output error"):
         room.check_room(tmp_path, RepairSettings())
+
+
+def test_the_room_is_that_of_all_looks_and_actions_and_what_else_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    settings = RepairSettings(
+        lines=100, forward_s=1.5, backward_s=0.5, max_hours=1.0, max_actions=10, stop_early=False
+    )
+    assert room.needed_bytes(settings) == (1 + 18) * 6144 + 10 * 40960 + 16 * 1024 * 1024
+    free = SimpleNamespace(free=3 * 1024 * 1024)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: free)
+    with pytest.raises(FileError, match=r" has 3 MiB free .* may need 17; make room"):
+        room.check_room(tmp_path, settings)
 
 
 def test_longer_nights_need_more_room():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from agent.journal import FILE, Journal
 from agent.journal.lately import WITHIN_S, Sent, done_before, sent_lately
-from agent.record import Intent, Kind
+from agent.record import Intent, Kind, encode_intent
 from drivers.actions import CoarseMove, MoveTo, Pulse, TunnellingPoint
 from drivers.outcome import Outcome
 from drivers.sample_map import spoiled_diameter_m
@@ -69,6 +70,36 @@ def test_what_is_older_than_a_night_is_forgotten(tmp_path: Path):
     assert sent_lately(tmp_path, HERE, later) == []
 
 
+@pytest.mark.parametrize(("hours", "count"), [(11.9, 2), (12.1, 0)])
+def test_a_night_is_twelve_hours(tmp_path: Path, hours: float, count: int):
+    leave(tmp_path, "1")
+    later = datetime.now(UTC) + timedelta(hours=hours)
+    assert len(sent_lately(tmp_path, HERE, later)) == count
+
+
+def test_a_night_holds_its_end(tmp_path: Path):
+    path = leave(tmp_path, "1")
+    with Journal.open(path) as journal:
+        pulsed = datetime.fromisoformat(journal.records()[1].written_utc)
+    end = pulsed + timedelta(seconds=WITHIN_S)
+    os.utime(path, (pulsed.timestamp(),) * 2)
+    assert next(one.ago_s for one in sent_lately(tmp_path, HERE, end)) == WITHIN_S
+    after = end + timedelta(microseconds=1)
+    os.utime(path, (after.timestamp(),) * 2)
+    assert all(one.ago_s < WITHIN_S for one in sent_lately(tmp_path, HERE, after))
+
+
+def test_what_was_written_without_a_zone_is_of_the_usual_one(tmp_path: Path):
+    with Journal.create(tmp_path, {"microscope": HERE}, "1") as journal:
+        intent = encode_intent(Intent(PULSE, 1e-9, 2e-9, "dirty", own=True))
+        journal._connection.execute(
+            "INSERT INTO events (kind, instrument_s, written_utc, payload) VALUES (?, 0, ?, ?)",
+            ("intent", datetime.now(UTC).replace(tzinfo=None).isoformat(), json.dumps(intent)),
+        )
+    assert all(25 < one.ago_s < 60 for one in sent_lately(tmp_path, HERE, soon()))
+    assert len(sent_lately(tmp_path, HERE, soon())) == 1
+
+
 def test_a_clock_that_was_put_back_makes_it_recent(tmp_path: Path):
     leave(tmp_path, "1")
     earlier = datetime.now(UTC) - timedelta(hours=3)
@@ -95,4 +126,7 @@ def test_policies_learn_of_pulses_and_of_spots_since_the_last_coarse_move():
     before = done_before(sent, 10.0)
     assert before.pulses_s == (-390.0, -90.0)
     assert before.touched == ((2e-9, 3e-9, spoiled_diameter_m(PULSE)),)
+    # Of two moves the last one counts, and what was done right after it.
+    again = [*sent, Sent(move, 0.0, 0.0, 50.0), Sent(DIP, 7e-9, 8e-9, 40.0)]
+    assert done_before(again, 0.0).touched == ((7e-9, 8e-9, spoiled_diameter_m(DIP)),)
     assert done_before(sent[:2], 0.0).touched[1] == (1e-9, 0.0, spoiled_diameter_m(DIP))

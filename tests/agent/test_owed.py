@@ -11,21 +11,18 @@ import pytest
 
 from agent.config import Config, PolicySettings, RepairSettings
 from agent.guarding import NO_GUARD, Guard
-from agent.journal import FILE, Journal
+from agent.journal import Journal
 from agent.journal.past import Standing, latest_owed, read_past, runs
 from agent.record import Kind
 from agent.result import Progress, RepairResult
 from agent.session import run_repair
 from drivers.errors import FileError, InstrumentError
-from drivers.microscope import Debts
 from drivers.nanonis import codes
 from tests.agent.scripted import ScriptedScorer
 from tests.agent.test_on_the_wire import HOST, PORT, SETTINGS, Rig, alike
 
-HERE, THERE = "nanonis://here", "nanonis://there"
 URI = f"nanonis://{HOST}:{PORT}?z_retract=Z%2B"
 TOUCHES = frozenset({"TipShaper.Start", "Bias.Pulse"})
-LIFT = {"before": {"lift_m": 1.0}, "left": [{"lift_m": 2.0}]}
 
 
 class Deadly(Rig):
@@ -194,43 +191,3 @@ def test_a_run_that_ends_in_order_owes_nothing_and_its_end_still_counts(deadly, 
         assert not any("put back" in (one.note or "") for one in seen)
 
     deadly(test)
-
-
-def keep(
-    directory: Path, name: str, *owed: Debts, microscope: str = HERE, end: bool = True
-) -> Path:
-    with Journal.create(directory, {"microscope": microscope}, name) as journal:
-        for debts in owed:
-            journal.note(Kind.OWED, 0.0, debts)
-        if end:
-            journal.note(Kind.ERROR, 1.0, {"reason": "cut", "withdrawn": True})
-    return directory / name / FILE
-
-
-def test_the_changes_of_a_run_add_up(tmp_path: Path):
-    path = keep(tmp_path, "a", {}, {"one": LIFT, "two": LIFT}, {"one": None}, {"three": LIFT})
-    assert read_past(path).owed == {"two": LIFT, "three": LIFT}
-    assert read_past(keep(tmp_path, "b")).owed is None
-
-
-def test_the_latest_run_that_took_account_is_believed(tmp_path: Path):
-    assert latest_owed(tmp_path, HERE) is None
-    keep(tmp_path, "a", {"one": LIFT})
-    keep(tmp_path, "b", microscope=THERE)
-    keep(tmp_path, "c", end=False)
-    assert latest_owed(tmp_path, HERE).name == "a"
-    keep(tmp_path, "d", {})
-    assert latest_owed(tmp_path, HERE).owed == {}
-    with Journal.create(tmp_path, {"microscope": HERE}, "e") as journal:
-        journal.note(Kind.OWED, 0.0, {"one": LIFT})
-        assert latest_owed(tmp_path, HERE) is None
-    assert latest_owed(tmp_path, HERE).name == "e"
-
-
-def test_taking_account_is_no_step_of_a_run(tmp_path: Path):
-    past = read_past(keep(tmp_path, "a", {"one": LIFT}))
-    assert (past.entries, past.standing, past.withdrawn) == (1, Standing.STOPPED, True)
-    with Journal.create(tmp_path, {"microscope": HERE}, "b") as journal:
-        journal.note(Kind.DECLARED, 0.0, {"outcome": "good", "confirmed_on": 5, "reason": "good"})
-        journal.note(Kind.OWED, 0.0, {"one": None})
-    assert read_past(tmp_path / "b" / FILE).standing is Standing.GOOD
