@@ -18,7 +18,7 @@ from agent.journal.lately import done_before, sent_lately
 from agent.journal.room import check_room
 from agent.phases import Phase
 from agent.policy import weights_hash
-from agent.recovery import look_back, take_up_debts
+from agent.recovery import Found, look_back, take_up_debts
 from agent.repair import repair
 from agent.result import Listener, Progress, RepairResult
 from agent.supervision import Asker, Supervision
@@ -66,20 +66,20 @@ async def run_repair(
         GuardianLost: the instrument can be guarded, and the guardian does not start or is latched.
         FileError: the journal cannot be started, or may not fit on the disk.
     """
+    supervision = _supervision(config, asker)
     async with publishing(config.telemetry) as publisher:
         listener = on_progress if publisher is None else publisher.beside(on_progress)
-        return await _run_repair(config, seed, scorer, listener, asker, publisher)
+        return await _run_repair(config, seed, scorer, _Latest(listener), supervision, publisher)
 
 
 async def _run_repair(
     config: Config,
     seed: int | None,
     scorer: Judge,
-    on_progress: Listener,
-    asker: Asker | None,
+    latest: _Latest,
+    supervision: Supervision | None,
     publisher: Publisher | None,
 ) -> RepairResult:
-    supervision = _supervision(config, asker)
     directory = Path(config.journal.directory)
     check_room(directory, config.repair)
     found = look_back(directory, config.microscope.uri)
@@ -89,20 +89,11 @@ async def _run_repair(
         options=config.microscope.driver_options,
         seed=seed,
     )
-    latest = _Latest(on_progress)
     # Left last of all: while settings are put back, the tip may still be in contact.
     async with AsyncExitStack() as guarding:
         guard = NO_GUARD
         try:
-            _check_capabilities(microscope)
-            if found is not None and found.in_contact:
-                # Before anything that takes time or can fail; the run withdraws again and says so.
-                await microscope.withdraw()
-            owed = await take_up_debts(microscope, directory, config.microscope.uri)
-            if owed is not None:
-                latest.tell(Progress(Phase.STARTING, note=owed))
-            if config.guardian.unattended:
-                await _check_protected(microscope)
+            await _take_over(microscope, config, found, latest)
             # The instrument's computer has other things to do as well.
             with single_thread():
                 # Whatever is slow the first time comes before anybody waits for a sign of life.
@@ -110,8 +101,7 @@ async def _run_repair(
                 policy = await prepared(microscope, scorer, config, before)
                 guard = await guarding.enter_async_context(guarded(microscope, config.guardian))
                 latest.tell(Progress(Phase.STARTING, note=guard.header))
-                about = _about(config, seed, scorer, microscope.limits, before)
-                about["guardian"] = guard.header
+                about = _about(config, seed, scorer, microscope.limits, before, guard)
                 # Open until the instrument is let go: what is put back then is noted as well.
                 journal = await guarding.enter_async_context(new_journal(directory, about))
                 if publisher is not None:
@@ -132,6 +122,21 @@ async def _run_repair(
         finally:
             warning = await finish(_close(microscope, latest, guard))
     return replace(result, warning=warning)
+
+
+async def _take_over(
+    microscope: EnvelopedMicroscope, config: Config, found: Found | None, latest: _Latest
+) -> None:
+    """See that the instrument can be worked on, and what runs before have left undone there."""
+    _check_capabilities(microscope)
+    if found is not None and found.in_contact:
+        # Before anything that takes time or can fail; the run withdraws again and says so.
+        await microscope.withdraw()
+    owed = await take_up_debts(microscope, Path(config.journal.directory), config.microscope.uri)
+    if owed is not None:
+        latest.tell(Progress(Phase.STARTING, note=owed))
+    if config.guardian.unattended:
+        await _check_protected(microscope)
 
 
 def _supervision(config: Config, asker: Asker | None) -> Supervision | None:
@@ -225,7 +230,7 @@ async def _close(microscope: EnvelopedMicroscope, latest: _Latest, guard: Guard)
 
 
 def _about(
-    config: Config, seed: int | None, scorer: Judge, limits: Limits, before: Before
+    config: Config, seed: int | None, scorer: Judge, limits: Limits, before: Before, guard: Guard
 ) -> dict[str, object]:
     libraries = {name: version(name) for name in LIBRARIES}
     return {
@@ -239,5 +244,6 @@ def _about(
             "before": asdict(before),
         },
         "scorer": scorer.manifest.model_dump(mode="json"),
+        "guardian": guard.header,
         "versions": {"tipsmith": own_version(), "python": platform.python_version(), **libraries},
     }
