@@ -178,4 +178,4 @@ def _write(path: Path, text: str) -> None:
         with os.fdopen(os.open(path, flags, _PRIVATE_FILE), "w", encoding="ascii") as file:
             file.write(text)
     except FileExistsError:
-        raise ValueError(f"{path} exists already; choose another folder") from None
+        raise ValueError(f"{path} exists already; give another folder") from None

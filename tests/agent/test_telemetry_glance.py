@@ -98,6 +98,7 @@ def test_a_field_of_anything_is_read_or_refused(glance: Glance, name: str, value
         ({"actions": True}, "count"),
         ({"lines": -1}, "count"),
         ({"instrument_s": 10**400}, "too large"),
+        ({"instrument_s": float("inf")}, "finite"),
         ({"quality": 1.5}, "probability"),
         ({"quality": "good"}, "finite"),
         ({"states": []}, "object"),
