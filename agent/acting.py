@@ -6,7 +6,9 @@ What is unknown stays unknown.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
+from time import perf_counter
 
 from agent.approval import Request, Verdict
 from agent.config import RepairSettings
@@ -15,12 +17,23 @@ from agent.run import Run
 from agent.supervision import Supervision
 from agent.wording import spot
 from drivers.actions import Action, Approach, CoarseMove, Indentation, MoveTo, Pulse, Wait
-from drivers.errors import Alarm, ConfigError, Denied, Refused, SettingsChanged
+from drivers.errors import (
+    Alarm,
+    ConfigError,
+    Denied,
+    FileError,
+    Refused,
+    SettingsChanged,
+    TipsmithError,
+)
 from drivers.outcome import Outcome
 from drivers.sample_map import Site
 from policies.episode import Act
 from policies.history import Acted
 from policies.legal import way_back
+
+#: Wall time for which what was seen of the instrument holds (s).
+FRESH_S = 1.0
 
 
 async def act(run: Run, step: Act, settings: RepairSettings) -> Acted:
@@ -69,13 +82,17 @@ async def perform(run: Run, intent: Intent) -> Outcome:
         await _get_allowed(run, supervision, intent)
     # Last of all: while somebody was asked, somebody may have changed something.
     await run.instrument(run.watchdog.inspect())
+    looked_s = perf_counter()
     entry = await run.journal.intend(intent, run.now_s)
     if isinstance(intent.action, Wait):
         return await _wait(run, intent.action, entry)
     try:
+        if perf_counter() - looked_s > FRESH_S:
+            # The disk has kept it waiting, and nobody has looked meanwhile.
+            await run.instrument(run.watchdog.inspect())
         outcome = await run.instrument(run.microscope.perform(intent.action))
-    except (Refused, ConfigError, SettingsChanged) as refusal:
-        await run.journal.refused(entry, str(refusal), run.now_s)
+    except (Alarm, Refused, ConfigError, SettingsChanged) as refusal:
+        await _note_refused(run, entry, refusal)
         raise
     # Any other error leaves the intent without an answer: whether the tip was touched is unknown.
     run.watchdog.acted(intent.action)
@@ -89,15 +106,23 @@ async def _wait(run: Run, action: Wait, entry: int) -> Outcome:
         async with run.watchdog.beside_waiting():
             outcome = await run.instrument(run.microscope.perform(action))
     except Refused as refusal:
-        await run.journal.refused(entry, str(refusal), run.now_s)
+        await _note_refused(run, entry, refusal)
         raise
     except (SettingsChanged, Alarm) as error:
         # A wait changes nothing, so how it ended is known.
         broken_off = Outcome(started_s, run.now_s, notes=(f"broken off: {error}",))
-        await run.journal.done(entry, broken_off)
+        # Why it was broken off decides what becomes of the tip, not what a disk says.
+        with suppress(FileError):
+            await run.journal.done(entry, broken_off)
         raise
     await run.journal.done(entry, outcome)
     return outcome
+
+
+async def _note_refused(run: Run, entry: int, refusal: TipsmithError) -> None:
+    # Why it was not sent decides what becomes of the tip, not what a disk says.
+    with suppress(FileError):
+        await run.journal.refused(entry, str(refusal), run.now_s)
 
 
 async def _get_allowed(run: Run, supervision: Supervision, intent: Intent) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import asdict, replace
 
 from agent.acting import act
@@ -18,7 +17,7 @@ from agent.result import GOOD_EXIT, NOT_GOOD_EXIT, Ending, Listener, RepairResul
 from agent.run import Run
 from agent.supervision import Supervision
 from drivers.enveloped import EnvelopedMicroscope
-from drivers.errors import FileError, SettingsChanged, TipsmithError
+from drivers.errors import SettingsChanged, TipsmithError
 from drivers.finishing import finish
 from drivers.microscope import WITHDRAWAL_ENDS_S, Capability
 from policies.before import NOTHING, Before
@@ -181,8 +180,7 @@ class _Repair:
     async def _pause(self, reason: str) -> RepairResult:
         # Withdrawing, too, would undo what somebody else is doing with the tip.
         reason += "; the tip is left as it is"
-        with suppress(FileError):
-            await self._run.journal.note(Kind.PAUSED, self._run.now_s, {"reason": reason})
+        await self._run.journal.last_word(Kind.PAUSED, self._run.now_s, {"reason": reason})
         self._guard.settle()
         return self._end("paused", reason, confirmed_on=0, exit_code=NOT_GOOD_EXIT)
 
@@ -192,8 +190,7 @@ class _Repair:
         if failure is None:
             self._guard.settle()
         error = {"reason": reason, "withdrawn": failure is None}
-        with suppress(FileError):
-            await self._run.journal.note(Kind.ERROR, self._run.now_s, error)
+        await self._run.journal.last_word(Kind.ERROR, self._run.now_s, error)
         if failure is not None:
             reason += f"; {failure}"
         return self._end("stopped", reason, confirmed_on=0, exit_code=exit_code)

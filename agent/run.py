@@ -134,7 +134,11 @@ class Run:
         self.journal.mention(Kind.NOTICED, self.now_s, {"watch": "display", "complaint": complaint})
 
     async def _note_owed(self, debts: Debts) -> None:
-        await self.journal.note(Kind.OWED, self.now_s, debts)
+        if self.ended:
+            # All is only put back now, and that must not wait for a disk.
+            self.journal.mention(Kind.OWED, self.now_s, debts)
+        else:
+            await self.journal.note(Kind.OWED, self.now_s, debts)
 
     async def _notice(self, watch: str, complaint: str) -> None:
         await self.journal.note(Kind.NOTICED, self.now_s, {"watch": watch, "complaint": complaint})

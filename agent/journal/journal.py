@@ -42,11 +42,16 @@ class Journal:
     """An open journal; use it as a context manager."""
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, alive: FileLock | None = None
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        alive: FileLock | None = None,
+        place: storage.Place | None = None,
     ) -> None:
         self.path = path
         self._connection = connection
         self._alive = alive
+        self._place = place
 
     @classmethod
     def create(cls, directory: Path, about: Mapping[str, object], name: str | None = None) -> Self:
@@ -72,8 +77,9 @@ class Journal:
                 schema.upgrade(connection)
                 connection.executemany("INSERT INTO run VALUES (?, ?)", rows)
             storage.sync_folder(path.parent)
+            place = storage.Place.of(path)
             undo.pop_all()
-        return cls(path, connection, alive)
+        return cls(path, connection, alive, place)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -104,7 +110,7 @@ class Journal:
             The sequence of the entry.
 
         Raises:
-            FileError: the disk is full or the file cannot be written.
+            FileError: the disk is full, or the file cannot be written or was removed.
         """
         return self._append(kind, instrument_s, payload)
 
@@ -197,6 +203,9 @@ class Journal:
                 f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
                 values,
             )
+            if self._place is not None:
+                # Only now: an entry that nobody can find is none.
+                self._place.expect_kept()
         return int(cursor.lastrowid or 0)
 
 

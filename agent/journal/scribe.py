@@ -69,6 +69,17 @@ class Scribe:
         """Have an entry written if it can be; nobody waits for it or learns of its failure."""
         self._lane.submit(self._journal.note, kind, instrument_s, payload)
 
+    async def last_word(self, kind: Kind, instrument_s: float, payload: Payload) -> None:
+        """Have it written how the run has ended, whatever the disk does.
+
+        One that hangs may turn again, and what was given before is then written, too.
+        """
+        if self._hangs:
+            self.mention(kind, instrument_s, payload)
+            return
+        with suppress(FileError):
+            await self.note(kind, instrument_s, payload)
+
     async def look_started(self, look: Look, instrument_s: float) -> None:
         """Note that a scan begins."""
         await self._written(lambda: self._journal.look_started(look, instrument_s))
@@ -97,12 +108,12 @@ class Scribe:
         await self._written(lambda: self._journal.refused(intent, reason, instrument_s))
 
     async def close(self) -> None:
-        """Let go of the file after what is still to be written.
-
-        Raises:
-            FileError: the disk hangs; the file stays open.
-        """
-        await self._written(self._journal.close)
+        """Let go of the file after what is still to be written; of a disk that hangs, later."""
+        if self._hangs:
+            self._lane.submit(self._journal.close)
+            return
+        with suppress(FileError):
+            await self._written(self._journal.close)
 
     async def _written(self, write: Callable[[], Result]) -> Result:
         if self._hangs:
@@ -137,9 +148,7 @@ async def new_journal(directory: Path, about: Mapping[str, object]) -> AsyncGene
         try:
             yield scribe
         finally:
-            # Of a disk that hangs has been told.
-            with suppress(FileError):
-                await finish(scribe.close())
+            await finish(scribe.close())
     finally:
         lane.shutdown()
 

@@ -12,7 +12,8 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -21,6 +22,7 @@ from agent.journal import schema
 from drivers.errors import FileError
 
 LOCK = "journal.lock"
+_HEADERS = {"": b"SQLite format 3\0", "-wal": b"\x37\x7f\x06"}
 # What SQLite answers where it may not write the files that it shares with writers.
 _OUT_OF_REACH = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 _PRIMARY = 0xFF
@@ -104,6 +106,57 @@ def connect_new(path: Path) -> sqlite3.Connection:
     # Elsewhere than on macOS this does nothing; there, only it empties the disk's own cache.
     connection.execute("PRAGMA fullfsync = ON")
     return connection
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which files a journal lies in: one that is removed or emptied still takes what is written.
+
+    Attributes:
+        path: of the database.
+        files: device and number of each file, by what its name has more than that of the database.
+    """
+
+    path: Path
+    files: Mapping[str, tuple[int, int]]
+
+    @classmethod
+    def of(cls, path: Path) -> Place:
+        """The files that lie at ``path`` now.
+
+        Raises:
+            OSError: there is none.
+        """
+        found = {part: path.with_name(path.name + part) for part in _HEADERS}
+        return cls(path, {part: _number(one) for part, one in found.items() if one.exists()})
+
+    def expect_kept(self) -> None:
+        """Make sure that whoever looks for the journal finds what was written to it.
+
+        Raises:
+            FileError: its files were removed, replaced or emptied.
+        """
+        for part, number in self.files.items():
+            file = self.path.with_name(self.path.name + part)
+            try:
+                kept = _number(file) == number and _header(file).startswith(_HEADERS[part])
+            except OSError:
+                kept = False
+            if not kept:
+                raise FileError(
+                    f"the journal {self.path} was removed, replaced or emptied while it was "
+                    f"written ({file.name}); what was done cannot be kept there any more"
+                )
+
+
+def _number(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_dev, status.st_ino
+
+
+def _header(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(16)
 
 
 def connect_reading(path: Path) -> sqlite3.Connection:

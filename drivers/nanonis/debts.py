@@ -74,8 +74,16 @@ class DebtBook:
             debt["rel_tol"] = rel_tol
         if self._debts.get(name) == debt:
             return
-        await self._tell({name: debt})
+        # Noted whoever is cancelled meanwhile: it may be kept by then.
+        before_it = self._debts.get(name)
         self._debts[name] = debt
+        try:
+            await self._tell({name: debt})
+        except FileError:
+            self._debts.pop(name)
+            if before_it is not None:
+                self._debts[name] = before_it
+            raise
 
     async def settle(self, name: str) -> None:
         """Note that ``name`` was put back, or is somebody else's by now."""

@@ -12,7 +12,13 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-from drivers.errors import ConnectionFailed, ConnectionLost, InstrumentError, SettingsChanged
+from drivers.errors import (
+    ConnectionFailed,
+    ConnectionLost,
+    FileError,
+    InstrumentError,
+    SettingsChanged,
+)
 from drivers.nanonis.codes import to_set
 from drivers.nanonis.commands import lookup
 from drivers.nanonis.debts import DebtBook, as_json
@@ -97,7 +103,7 @@ class Settings:
         # While it is written, it may be found as it was or as it is to be.
         if group not in self._left or not _alike(as_json(aimed), as_json(known), rel_tol):
             either = (*self.debts.left(group), {**known, **aimed})
-            await self.debts.owe(group, before, *either, rel_tol=rel_tol)
+            await self._owe(group, before, *either, rel_tol=rel_tol)
         self._borrowed[group] = before
         self._left.pop(group, None)
         await self._leave_at(group, await self.write(group, rel_tol=rel_tol, **values))
@@ -203,6 +209,19 @@ class Settings:
     async def _leave_at(self, group: str, found: dict[str, Any]) -> None:
         self._left[group] = found
         await self.debts.owe(group, self._borrowed[group], found)
+
+    async def _owe(
+        self, group: str, before: dict[str, Any], *left: Mapping[str, Any], rel_tol: float
+    ) -> None:
+        """Note that ``group`` is about to be borrowed; whoever is cancelled then has done so."""
+        fresh = group not in self._borrowed
+        self._borrowed[group] = before
+        try:
+            await self.debts.owe(group, before, *left, rel_tol=rel_tol)
+        except FileError:
+            if fresh:
+                del self._borrowed[group]
+            raise
 
     async def _leave(self, group: str) -> None:
         _log.warning("%s was changed by somebody else and stays so", group)

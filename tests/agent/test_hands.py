@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent import acting
 from agent.guarding import Guard
 from agent.hands import Left
 from agent.journal import Journal
@@ -18,6 +19,7 @@ from agent.recovery import look_back
 from agent.repair import repair
 from agent.result import Progress
 from drivers.actions import (
+    Action,
     Approach,
     CoarseMove,
     MoveTo,
@@ -26,11 +28,12 @@ from drivers.actions import (
     TunnellingPoint,
     Wait,
 )
-from drivers.errors import SettingsChanged
+from drivers.errors import FileError, SettingsChanged
 from drivers.microscope import Feedback
 from tests.agent.conftest import Start
 from tests.agent.scripted import AT, DIP, FOUND, Always, ScriptedMicroscope, ScriptedScorer, scribe
 
+WAIT = Wait(seconds=1.0)
 LEFT = Left.found(FOUND)
 OTHER = TunnellingPoint(bias_v=-1.0, setpoint_a=20e-12)
 MOVE = MoveTo(x_m=5e-9, y_m=-7e-9, speed_m_per_s=1e-7)
@@ -171,6 +174,47 @@ async def test_a_driver_that_finds_a_hand_has_sent_nothing(start: Start, journal
     kinds = [record.kind for record in journal.records()]
     assert kinds[-2:] == [Kind.REFUSED, Kind.PAUSED]
     assert journal.pending() is None
+
+
+@pytest.mark.parametrize("action", [DIP, WAIT])
+async def test_a_failing_disk_does_not_take_the_tip_from_who_is_there(
+    start: Start, action: Action, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object) -> None:
+        raise FileError("the disk is full")
+
+    changed = SettingsChanged("somebody else has changed the scan frame")
+    microscope = ScriptedMicroscope([0.1])
+    perform = microscope.perform
+
+    async def found(asked: Action) -> object:
+        if asked == action:
+            monkeypatch.setattr(Journal, "_append", full)
+            raise changed
+        return await perform(asked)
+
+    microscope.perform = found
+    result = await start(microscope, Always(action))
+    assert result.outcome == "paused"
+    assert result.reason.startswith("somebody else has changed the scan frame")
+    assert "withdraw" not in microscope.calls
+
+
+async def test_what_a_slow_disk_has_kept_waiting_is_sent_only_after_another_look(
+    start: Start, journal: Journal, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(acting, "FRESH_S", -1.0)
+    microscope, intend = ScriptedMicroscope([0.1]), Journal.intend
+
+    def slow(*arguments: object) -> int:
+        microscope.change(bias_v=0.7)
+        return intend(*arguments)
+
+    monkeypatch.setattr(Journal, "intend", slow)
+    result = await start(microscope)
+    assert (result.outcome, microscope.performed) == ("paused", [])
+    kinds = [record.kind for record in journal.records()]
+    assert kinds[-3:] == [Kind.INTENT, Kind.REFUSED, Kind.PAUSED]
 
 
 async def test_where_nobody_can_be_the_tip_is_withdrawn(settings, journal: Journal):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from agent.record import Kind
 from agent.repair import repair
 from agent.result import RepairResult
 from drivers.errors import FileError
+from tests.agent.conftest import Start
 from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer, scribe
 
 TOLD_S = 5.0
@@ -286,3 +288,48 @@ def test_longer_nights_need_more_room():
     looks = (base - 300 * room.ACTION_BYTES) / room.LOOK_BYTES
     assert looks == pytest.approx(1 + 6 * 3600 / (0.33 * 96 * 0.25), abs=1)
     assert needed(max_hours=12.0) > base > needed(stop_early=False) > needed(lines=960)
+
+
+def emptied(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(0)
+
+
+def replaced(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    other.replace(path)
+
+
+def overwritten(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(16))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere nobody can remove a file that is open")
+@pytest.mark.parametrize("name", [FILE, f"{FILE}-wal"])
+@pytest.mark.parametrize("harm", [Path.unlink, emptied, replaced, overwritten])
+def test_a_journal_that_is_no_longer_there_takes_no_entry(
+    tmp_path: Path, name: str, harm: Callable[[Path], object]
+):
+    with Journal.create(tmp_path, {}, "night") as journal:
+        journal.note(Kind.STARTED, 0.0, {})
+        harm(journal.path.with_name(name))
+        told = rf"night/{FILE} was removed, replaced or emptied while it was written \({name}\)"
+        with pytest.raises(FileError, match=told):
+            journal.note(Kind.ERROR, 0.0, {})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere nobody can remove a file that is open")
+async def test_no_action_follows_a_journal_that_vanished(start: Start, journal: Journal):
+    microscope = ScriptedMicroscope([0.1])
+    scan = microscope.scan
+
+    def scanned(settings: object) -> object:
+        shutil.rmtree(journal.path.parent, ignore_errors=True)
+        return scan(settings)
+
+    microscope.scan = scanned
+    result = await start(microscope)
+    assert (result.outcome, microscope.calls) == ("stopped", ["scan", "withdraw"])
+    assert "was removed, replaced or emptied" in result.reason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from agent.journal.storage import is_held
 from agent.record import Intent, Kind
 from agent.repair import repair
 from drivers.errors import FileError, UserError
+from drivers.microscope import Debts
 from drivers.outcome import Outcome
 from tests.agent.scripted import DIP, Always, ScriptedMicroscope, ScriptedScorer
 
@@ -211,3 +212,45 @@ def test_a_scribe_tells_where_it_writes(tmp_path: Path):
     with Journal.create(tmp_path, {}, "night") as journal:
         assert Scribe(journal, lane).path == journal.path
     lane.shutdown()
+
+
+async def test_how_a_run_ended_is_written_once_a_disk_turns_again(tmp_path: Path, disk: Disk):
+    async with new_journal(tmp_path, {}) as journal:
+        disk.hang(0.05)
+        with pytest.raises(FileError):
+            await journal.note(Kind.DECLARED, 0.0, {})
+        await journal.last_word(Kind.ERROR, 1.0, {})
+        (thread,) = threads()
+    disk.turns.set()
+    thread.join(30)
+    assert kinds(tmp_path) == [Kind.DECLARED, Kind.ERROR]
+    assert not is_held(journal.path.parent)
+
+
+async def test_the_last_word_is_no_reason_to_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise FileError("the disk is full")
+
+    async with new_journal(tmp_path, {}) as journal:
+        monkeypatch.setattr(Journal, "_append", full)
+        await journal.last_word(Kind.ERROR, 1.0, {})
+    assert kinds(tmp_path) == []
+
+
+async def test_putting_back_waits_for_no_disk(tmp_path: Path, disk: Disk, settings: RepairSettings):
+    microscope = Lender([0.9])
+    async with new_journal(tmp_path, {}) as journal:
+        await repair(microscope.enveloped(), ScriptedScorer(), Always(DIP), settings, journal)
+        with disk.hanging():
+            await microscope.told({"point": None})
+    assert kinds(tmp_path)[-2:] == [Kind.DECLARED, Kind.OWED]
+
+
+class Lender(ScriptedMicroscope):
+    """Tells what it has to put back."""
+
+    async def account_to(self, told: Callable[[Debts], Awaitable[None]]) -> None:
+        self.told = told
+
+    async def take_up(self, debts: Debts) -> None:
+        pass

@@ -16,6 +16,7 @@ from drivers.actions import Approach, Indentation, MoveTo, Pulse, TunnellingPoin
 from drivers.errors import FileError, InstrumentError
 from drivers.microscope import Debts, Lends
 from drivers.nanonis.codes import Switch
+from drivers.nanonis.debts import DebtBook
 from drivers.nanonis.microscope import NanonisMicroscope, open_nanonis
 from drivers.registry import Address
 from tests.drivers.nanonis_fake import AT, PORT, SCAN, Controller, meet, whole_scan
@@ -376,3 +377,47 @@ def test_numbers_of_numpy_can_be_kept_as_well():
 
     meet(test)
     assert kept.debts == {}
+
+
+@pytest.mark.parametrize("name", ["point", "safe_tip", "Scan.Frame", "TipShaper.Props"])
+def test_what_was_noted_when_the_work_was_cancelled_is_settled_on_closing(name: str):
+    kept, fake = Account(), Controller()
+    fake.store["SafeTip.OnOff"]["status"] = Switch.ON
+    found = deepcopy(fake.store)
+
+    async def test(microscope: NanonisMicroscope, fake: Controller) -> None:
+        working = asyncio.current_task()
+
+        async def keep(debts: Debts) -> None:
+            await kept.keep(debts)
+            if debts.get(name) is not None and not working.cancelling():
+                # On the disk by now, and nobody waits for it any more.
+                working.cancel()
+                await asyncio.sleep(0)
+
+        await microscope.account_to(keep)
+        with pytest.raises(asyncio.CancelledError):
+            await night(microscope)
+        working.uncancel()
+        assert name in kept.debts
+
+    meet(test, fake)
+    assert kept.debts == {}
+    assert fake.store == alike(found)
+
+
+async def test_what_could_not_be_kept_is_owed_as_before():
+    full: list[bool] = []
+
+    async def keep(_: Debts) -> None:
+        if full:
+            raise FileError("the disk is full")
+
+    book = DebtBook()
+    await book.account_to(keep)
+    await book.owe("one", {"v": 1}, {"v": 2})
+    full.append(True)
+    for name in ("one", "other"):
+        with pytest.raises(FileError):
+            await book.owe(name, {"v": 1}, {"v": 3})
+    assert (book.left("one"), book.owes("other")) == ([{"v": 2}], False)
