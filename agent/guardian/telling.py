@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.guardian.statefile import Report, write_report
+from agent.guardian.states import State
 
 #: How long one waits for what is still to be told.
 LAST_WORDS_S = 2.0
-#: Pause before a report that could not be written is tried again.
+#: Pause before what could not be written is tried again, and between two looks at what was.
 RETRY_S = 5.0
 
 _Telling = tuple[Report, bool, Callable[[str | None], object]]
@@ -28,13 +29,17 @@ class Teller:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._latest: Report | None = None
+        #: What tells the file as it was written from any other; None if it could not be written.
+        self._mark: tuple[int, ...] | None = None
         self._waiting: queue.SimpleQueue[_Telling | threading.Event] = queue.SimpleQueue()
         threading.Thread(target=self._work, daemon=True, name="teller").start()
 
     def tell(self, report: Report, *, aloud: bool, written: Callable[[str | None], object]) -> None:
         """Write ``report`` down, and say it on standard error if ``aloud``; returns at once.
 
-        What cannot be written is tried again every few seconds until there is something newer.
+        What cannot be written is tried again every few seconds until there is something newer. So
+        is, while somebody may have to reach the guardian, what does not stand there any more.
 
         Args:
             report: what is to be told.
@@ -50,22 +55,24 @@ class Teller:
         done.wait(LAST_WORDS_S)
 
     def _work(self) -> None:
-        owed: Report | None = None
         while True:
             try:
-                told = self._waiting.get(timeout=None if owed is None else RETRY_S)
+                told = self._waiting.get(timeout=RETRY_S if self._cares else None)
             except queue.Empty:
-                owed = self._again(owed)
+                self._keep()
                 continue
             if isinstance(told, threading.Event):
                 told.set()
             else:
-                owed = self._tell(*told)
+                self._tell(*told)
 
-    def _tell(
-        self, report: Report, aloud: bool, written: Callable[[str | None], object]
-    ) -> Report | None:
-        """Tell it; what is to be tried again."""
+    @property
+    def _cares(self) -> bool:
+        """Whether the file is not as it should be, or has to stay so."""
+        latest = self._latest
+        return latest is not None and (self._mark is None or latest.state is not State.DISARMED)
+
+    def _tell(self, report: Report, aloud: bool, written: Callable[[str | None], object]) -> None:
         if aloud:
             _say(f"{report.since_utc}: {report.state}: {report.reason}")
         problem = self._write(report)
@@ -74,21 +81,29 @@ class Teller:
         # Whoever wants to know may have ended by now.
         with contextlib.suppress(RuntimeError):
             written(problem)
-        return None if problem is None else report
 
-    def _again(self, owed: Report | None) -> Report | None:
-        if owed is None or self._write(owed) is not None:
-            return owed
-        _say(f"{self._path} is written again")
-        return None
+    def _keep(self) -> None:
+        """Write the latest report again if it does not stand there."""
+        lost = self._mark is None or self._found() != self._mark
+        if lost and self._latest is not None and self._write(self._latest) is None:
+            _say(f"{self._path} is written again")
 
     def _write(self, report: Report) -> str | None:
         """What was wrong, or None."""
+        self._latest, self._mark = report, None
         try:
             write_report(self._path, report)
         except OSError as error:
             return str(error)
+        self._mark = self._found()
         return None
+
+    def _found(self) -> tuple[int, ...] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _say(text: str) -> None:

@@ -9,6 +9,8 @@ import stat
 import sys
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -189,6 +191,32 @@ def test_what_cannot_be_written_is_tried_again_until_it_is(
     said = capsys.readouterr().err
     assert said.count("cannot be written") == 2
     assert said.endswith(f"tipsmith guardian, {path} is written again\n")
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_text('{"a": 1}')])
+def test_a_file_that_is_needed_is_written_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    harm: Callable[[Path], object],
+):
+    monkeypatch.setattr(telling, "RETRY_S", 0.01)
+    path, done = tmp_path / "guardian.json", threading.Event()
+    teller = Teller(path)
+    report = Report(State.ARMED, "why", "now", 1, 2, "0", None)
+    teller.tell(report, aloud=False, written=ended)
+    teller.flush()
+    monkeypatch.setattr(telling, "write_report", lambda *told: (write_report(*told), done.set()))
+    harm(path)
+    assert done.wait(10.0)
+    # No longer needed: whoever takes it away may do so.
+    teller.tell(replace(report, state=State.DISARMED), aloud=False, written=ended)
+    teller.flush()
+    assert read_report(path).state is State.DISARMED
+    done.clear()
+    path.unlink()
+    assert not done.wait(0.1)
+    assert capsys.readouterr().err == f"tipsmith guardian, {path} is written again\n"
 
 
 def test_a_report_that_was_written_is_confirmed(tmp_path: Path):
