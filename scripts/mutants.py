@@ -114,7 +114,8 @@ def copied() -> Iterator[Path]:
         for name in COPIED:
             source, target = ROOT / name, Path(folder) / name
             if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+                # Not what was compiled for Python; numba's takes a minute to make anew.
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.pyc"))
             else:
                 shutil.copy(source, target)
         yield Path(folder)

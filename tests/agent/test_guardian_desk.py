@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from dataclasses import asdict
 from pathlib import Path
@@ -249,9 +250,14 @@ def test_the_size_may_stand_anywhere_in_the_head(head_bytes: int, size_offset: i
     assert (orders.head_bytes, orders.size_offset) == (head_bytes, size_offset)
 
 
-@pytest.mark.parametrize(
-    "change", [{"watch_s": 0}, {"watch_s": float("inf")}, {"x_s": 1}, {"watch_s": []}]
-)
+@pytest.mark.parametrize("times", [{}, GuardianSettings().timing | {"x_s": 1.0}])
+def test_it_is_told_which_times_are_needed(times: dict[str, float]):
+    needed = re.escape(str(sorted(GuardianSettings().timing)))
+    with pytest.raises(ValueError, match=rf"^expected the times {needed}, got \["):
+        read_timing(times)
+
+
+@pytest.mark.parametrize("change", [{"watch_s": 0}, {"watch_s": float("inf")}, {"watch_s": []}])
 def test_times_that_cannot_work_are_refused(change: dict[str, object]):
     with pytest.raises(ValueError, match="time"):
         read_timing(GuardianSettings().timing | change)

@@ -53,11 +53,13 @@ class Controller:
     Attributes:
         port: where it listens; 0 while it does not.
         withdrawn: whether its tip is.
+        mute: whether it hears and says nothing.
         connections: how many there were.
     """
 
     port: int = 0
     withdrawn: bool = False
+    mute: bool = False
     connections: int = 0
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
@@ -79,6 +81,8 @@ class Controller:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readexactly(40)
+                if self.mute:
+                    continue
                 name = head[:32].rstrip(b"\0")
                 self.withdrawn |= name == b"withdraw"
                 body = (struct.pack(">H", self.withdrawn) if name == b"status" else b"") + TAIL
@@ -183,6 +187,8 @@ async def test_one_lease_given_back_ends_it_and_leaves_the_tip(path: Path, contr
         first = read_report(path)
         assert (first.state, first.reason) == (State.DISARMED, "nothing is guarded")
         assert (first.pid, first.handed, len(first.token)) == (os.getpid(), None, 32)
+        # The system chose it.
+        assert first.port >= 1024
         agent = await armed(path, controller)
         assert read_report(path).handed == controller.handed
         assert (await agent.ask("renew")).state is State.ARMED
@@ -237,6 +243,33 @@ async def test_what_happens_is_acted_on_at_once_and_not_with_the_next_tick(
         assert (await agent.ask("arm", **controller.handed)).done
         assert (await agent.ask("trip", reason="a stop")).done
         await until(lambda: told(other) is State.UNREACHABLE)
+        await agent.leave()
+
+
+async def test_a_connection_that_breaks_is_replaced_at_once(
+    path: Path, controller: Controller, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(process, "TICK_S", 1000.0)
+    controller.mute = True
+    handed = controller.handed
+    handed["orders"]["checks"] *= 2
+    async with running(path):
+        agent = await Visitor.at(path)
+        assert (await agent.ask("arm", **handed)).done
+        await until(lambda: controller.connections == 1)
+        controller.writers[0].transport.abort()
+        await until(lambda: controller.connections == 2)
+        await agent.leave()
+
+
+async def test_an_agent_that_falls_silent_is_withdrawn_from(path: Path, controller: Controller):
+    handed = controller.handed | {"timing": TIMING | {"lost_after_s": 0.05, "grace_s": 0.05}}
+    async with running(path):
+        agent = await Visitor.at(path)
+        assert (await agent.ask("arm", **handed)).done
+        await until(lambda: told(path) is State.WITHDRAWN)
+        assert controller.withdrawn
+        assert read_report(path).reason == "no sign of life from the agent for 0.05 s"
         await agent.leave()
 
 
