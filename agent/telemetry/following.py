@@ -81,7 +81,7 @@ def follow(
             elif ended and (not ear.connected or now_s - heard_s > SILENT_S):
                 return
             elif not ear.met and now_s - heard_s > CONNECT_S:
-                raise ConnectionError(_unmet(address, ear.broken_off))
+                raise ConnectionError(_unmet(address, ear.broken_off, keyed=keys is not None))
             elif ear.met and now_s - heard_s > SILENT_S:
                 yield Silence(now_s - heard_s)
 
@@ -163,7 +163,7 @@ class _Ear:
             self.connected = False
             self.broken_off += event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
         if self.broken_off >= BROKEN_OFF:
-            raise ConnectionError(_unmet(self._address, self.broken_off))
+            raise ConnectionError(_broken_off(self._address, keyed=self._keys is not None))
 
 
 def _read(message: bytes, address: str) -> Glance:
@@ -179,12 +179,19 @@ def _mismatch(address: str, *, keyed: bool) -> str:
     return f"{address} asks for keys, or is no run; give the folder that was handed out by --keys"
 
 
-def _unmet(address: str, broken_off: int) -> str:
+def _broken_off(address: str, *, keyed: bool) -> str:
+    if not keyed:
+        # Which end finds out first that only one has keys is chance.
+        return _mismatch(address, keyed=False)
+    return (
+        f"{address} broke off before it was heard; see that it is a run, and that the key of the "
+        "run among the keys is its own"
+    )
+
+
+def _unmet(address: str, broken_off: int, *, keyed: bool) -> str:
     if broken_off:
-        return (
-            f"{address} broke off before it was heard; see that it is a run, and that the key of "
-            "the run among the keys is its own"
-        )
+        return _broken_off(address, keyed=keyed)
     return (
         f"nobody tells a run at {address} within {CONNECT_S:g} s; see that one is under way and "
         "has this address under [telemetry] publish"
