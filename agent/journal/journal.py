@@ -51,7 +51,7 @@ class Journal:
         self.path = path
         self._connection = connection
         self._alive = alive
-        self._place = place
+        self._place = place or storage.Place(path, {})
 
     @classmethod
     def create(cls, directory: Path, about: Mapping[str, object], name: str | None = None) -> Self:
@@ -203,9 +203,8 @@ class Journal:
                 f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
                 values,
             )
-            if self._place is not None:
-                # Only now: an entry that nobody can find is none.
-                self._place.expect_kept()
+            # Only now: an entry that nobody can find is none.
+            self._place.expect_kept()
         return int(cursor.lastrowid or 0)
 
 

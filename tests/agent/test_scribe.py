@@ -164,8 +164,11 @@ async def test_nobody_learns_of_what_was_only_mentioned(
 async def test_a_used_journal_is_told(tmp_path: Path):
     async with new_journal(tmp_path, {}) as journal:
         await journal.expect_unused()
-        await journal.intend(INTENT, 0.0)
+        entry = await journal.intend(INTENT, 0.0)
         with pytest.raises(UserError, match="unknown outcome"):
+            await journal.expect_unused()
+        await journal.refused(entry, "too deep", 1.0)
+        with pytest.raises(UserError, match="holds a run already"):
             await journal.expect_unused()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import numpy as np
 import pytest
@@ -37,6 +37,7 @@ from drivers import (
 )
 from drivers.actions import Action
 from drivers.errors import ConfigError, InstrumentError, Refused
+from drivers.microscope import Debts
 
 AT = TunnellingPoint(bias_v=0.5, setpoint_a=50e-12)
 STATE = MicroscopeState(
@@ -386,3 +387,45 @@ def test_refuses_spectra_that_could_lie(settings: object) -> None:
     with pytest.raises(Refused) as refusal:
         check_spectrum(settings, Limits())
     assert refusal.value.limit == "kind"
+
+
+class Lender(Recorder):
+    """Keeps account of what it changes, and protects its tip or not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[Debts] = []
+
+    async def account_to(self, told: Callable[[Debts], Awaitable[None]]) -> None:
+        await told({"point": None})
+
+    async def take_up(self, debts: Debts) -> None:
+        self.taken.append(debts)
+
+    async def unprotected(self) -> str | None:
+        return "it is off"
+
+
+async def test_what_an_instrument_owes_passes_through_its_envelope() -> None:
+    lender, kept = Lender(), []
+
+    async def keep(debts: Debts) -> None:
+        kept.append(debts)
+
+    microscope = EnvelopedMicroscope(lender, Limits())
+    assert microscope.lends
+    await microscope.account_to(keep)
+    await microscope.take_up({"point": {}})
+    assert (kept, lender.taken) == ([{"point": None}], [{"point": {}}])
+    assert await microscope.unprotected() == "it is off"
+
+
+async def test_an_instrument_that_owes_nothing_is_not_asked() -> None:
+    async def keep(debts: Debts) -> None:
+        pytest.fail(f"it told of {debts}")
+
+    microscope = EnvelopedMicroscope(Recorder(), Limits())
+    assert not microscope.lends
+    await microscope.account_to(keep)
+    await microscope.take_up({"point": {}})
+    assert await microscope.unprotected() is None
