@@ -6,12 +6,16 @@ What is slow to import is imported where it is used, so that the help appears at
 from __future__ import annotations
 
 import inspect
+import json
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
 if TYPE_CHECKING:
+    from agent.display import Display
     from agent.result import RepairResult
 
 ConfigFile = Annotated[
@@ -48,36 +52,86 @@ def repair(
     ] = False,
 ) -> None:
     """Bring the tip of a microscope to confirmed-good."""
-    from rich.console import Console
+    with _Telling(as_json=as_json) as telling:
+        from rich.console import Console
 
-    from agent.config import load_config
-    from agent.display import Display
-    from agent.loop import run
-    from agent.screen import unblocked
-    from agent.session import run_repair
-    from agent.terminal import Terminal
-    from policies.scorer import Scorer
+        from agent.config import load_config
+        from agent.display import Display
+        from agent.loop import run
+        from agent.screen import unblocked
+        from agent.session import run_repair
+        from agent.terminal import Terminal
+        from policies.scorer import Scorer
 
-    settings = load_config(config_file).overridden(
-        uri=microscope,
-        max_actions=max_actions,
-        directory=journal,
-        unattended=unattended,
-        supervised=supervised,
-    )
-    display = Display(Console(stderr=True, quiet=quiet))
-    try:
+        settings = load_config(config_file).overridden(
+            uri=microscope,
+            max_actions=max_actions,
+            directory=journal,
+            unattended=unattended,
+            supervised=supervised,
+        )
+        telling.display = display = Display(Console(stderr=True, quiet=quiet))
         with unblocked() as screen:
             asker = Terminal.open(screen) if settings.approval.supervised else None
             scorer = Scorer.load()
             with display:
                 run(run_repair(settings, seed, scorer, display.show, asker))
-    finally:
-        # Also after Ctrl-C: what was done to the tip must be told.
-        if display.result is not None:
-            _tell(display.result, as_json=as_json)
     if display.result is not None:
         raise typer.Exit(display.result.exit_code)
+
+
+class _Telling:
+    """Tells how a repair has ended, whatever has ended it; a context manager around all of it.
+
+    Also after Ctrl-C what was done to the tip must be told, and who asked for JSON gets an object
+    even if nothing was done.
+
+    Attributes:
+        display: what has seen the result, if anything has begun that could have one.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.display: Display | None = None
+        self._as_json = as_json
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        result = None if self.display is None else self.display.result
+        if result is not None:
+            code = result.exit_code if error is None else _exit_code(error)
+            _tell(replace(result, exit_code=code), as_json=self._as_json)
+        elif error is not None and self._as_json:
+            from agent.result import RepairResult
+
+            # The sentence follows on standard error, as for every command.
+            typer.echo(RepairResult.unbegun(_reason(error), _exit_code(error)).to_json())
+
+
+def _exit_code(error: BaseException) -> int:
+    from agent.main import INTERRUPTED_EXIT
+    from agent.result import NOT_GOOD_EXIT
+    from drivers.errors import TipsmithError
+
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED_EXIT
+    return error.exit_code if isinstance(error, TipsmithError) else NOT_GOOD_EXIT
+
+
+def _reason(error: BaseException) -> str:
+    from drivers.errors import TipsmithError
+
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, TipsmithError):
+        return str(error)
+    return f"a fault of the program ({type(error).__name__}); see standard error"
 
 
 def _tell(result: RepairResult, *, as_json: bool) -> None:
@@ -148,8 +202,7 @@ def bench(
     from drivers.benchmark import BenchOptions, find_benches, load_bench
 
     if name is None:
-        for known in find_benches():
-            typer.echo(f"{known:<10} {_first_line(load_bench(known))}")
+        _list({known: _first_line(load_bench(known)) for known in find_benches()}, as_json=as_json)
         return
     run = load_bench(name)
     with Progress(console=Console(stderr=True), transient=True) as bar:
@@ -172,6 +225,14 @@ def bench(
         typer.echo(report.to_json())
     else:
         Console().print(*report.tables())
+
+
+def _list(benches: dict[str, str], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"benches": benches}))
+        return
+    for name, what in benches.items():
+        typer.echo(f"{name:<10} {what}")
 
 
 def _first_line(function: object) -> str:

@@ -86,7 +86,7 @@ def result_table(result: RepairResult) -> Table:
         "actions": str(result.actions),
         "instrument time": f"{result.instrument_s / 60:.1f} min",
         "wall time": f"{result.wall_s:.1f} s, of which the agent's own {result.overhead_s:.1f} s",
-        "journal": result.journal,
+        "journal": result.journal or "none",
     }
     if result.warning is not None:
         rows["warning"] = result.warning

@@ -34,7 +34,7 @@ class RepairResult:
         instrument_s: instrument time of the whole repair (s).
         wall_s: wall time of it (s).
         overhead_s: the part of ``wall_s`` in which the agent did not wait for the instrument (s).
-        journal: path of the journal.
+        journal: path of the journal, or None if none was begun.
         true_state: hidden state at the end, where the instrument is simulated.
         exit_code: of the command line.
         warning: what could not be put back in order at the instrument afterwards, or None.
@@ -47,10 +47,26 @@ class RepairResult:
     instrument_s: float
     wall_s: float
     overhead_s: float
-    journal: str
+    journal: str | None
     true_state: Mapping[str, float | bool | str] | None
     exit_code: int
     warning: str | None = None
+
+    @classmethod
+    def unbegun(cls, reason: str, exit_code: int) -> RepairResult:
+        """That of a repair that ended before its journal had begun."""
+        return cls(
+            outcome="stopped",
+            reason=reason,
+            confirmed_on=0,
+            actions=0,
+            instrument_s=0.0,
+            wall_s=0.0,
+            overhead_s=0.0,
+            journal=None,
+            true_state=None,
+            exit_code=exit_code,
+        )
 
     def to_json(self) -> str:
         """The result as one JSON object on one line."""

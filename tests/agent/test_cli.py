@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -15,9 +15,11 @@ import pytest
 
 from agent.journal import Journal
 from agent.main import main
+from agent.result import RepairResult
 from policies.scorer import Scorer
 from tests.agent.scripted import LEFT, ScriptedScorer
 
+LOAD_CONFIG = "agent.config.load_config"
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 DECLARED = tomllib.loads(PYPROJECT.read_text())["project"]["entry-points"]
 OURS = {
@@ -174,9 +176,65 @@ def test_a_dying_instrument_leaves_with_3_and_still_tells(tipsmith: Tipsmith):
 
 
 def test_an_instrument_that_is_not_there_leaves_with_3(tipsmith: Tipsmith):
-    ran = repair(tipsmith, "nowhere", "--json")
+    ran = repair(tipsmith, "nowhere")
     assert (ran.code, ran.out) == (3, "")
     assert ran.err == "tipsmith: nobody answers at scripted:nowhere\n"
+
+
+def unbegun(ran: Ran) -> str:
+    """Why a repair that was asked for JSON did not come to its first entry."""
+    assert ran.out.count("\n") == 1
+    result = json.loads(ran.out)
+    assert result.keys() == asdict(RepairResult.unbegun("", 0)).keys()
+    assert (result.pop("outcome"), result.pop("exit_code")) == ("stopped", ran.code)
+    reason = result.pop("reason")
+    assert not any(result.values())
+    return str(reason)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--microscope", "scripted:nowhere"], 3),
+        (["--microscope", "scripted:scanner"], 3),
+        (["--microscope", "rhk://host"], 2),
+        (["--journal", "file"], 2),
+        (["--config", "none.toml"], 2),
+        (["--supervised", "--unattended"], 2),
+    ],
+)
+def test_a_repair_that_cannot_begin_is_one_object_and_one_sentence(
+    tipsmith: Tipsmith, tmp_path: Path, arguments: list[str], code: int
+):
+    (tmp_path / "file").write_text("")
+    ran = tipsmith("repair", "--json", "--quiet", "--microscope", "scripted:good", *arguments)
+    assert ran.code == code
+    assert ran.err == f"tipsmith: {unbegun(ran)}\n"
+
+
+@pytest.mark.parametrize("where", [LOAD_CONFIG, "agent.session.run_repair"])
+def test_an_interruption_before_the_first_entry_is_one_object(
+    tipsmith: Tipsmith, monkeypatch: pytest.MonkeyPatch, where: str
+):
+    def interrupted(*_: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(where, interrupted)
+    ran = repair(tipsmith, "good", "--json")
+    assert (ran.code, unbegun(ran)) == (130, "interrupted")
+
+
+def test_a_fault_before_the_first_entry_is_one_object_and_a_traceback(
+    tipsmith: Tipsmith, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Scorer, "load", broken)
+    with pytest.raises(ZeroDivisionError):
+        main(["repair", "--json"])
+    ran = Ran(1, *capsys.readouterr())
+    assert unbegun(ran) == "a fault of the program (ZeroDivisionError); see standard error"
 
 
 def test_interruption_leaves_with_130_and_still_tells(tipsmith: Tipsmith):
@@ -184,6 +242,7 @@ def test_interruption_leaves_with_130_and_still_tells(tipsmith: Tipsmith):
     assert ran.code == 130
     result = json.loads(ran.out)
     assert (result["outcome"], result["reason"]) == ("stopped", "interrupted")
+    assert result["exit_code"] == 130
     assert result["warning"] == f"the instrument was not left in order: {LEFT}"
     assert f"tipsmith: {result['warning']}\n" in ran.err
 
@@ -294,6 +353,7 @@ def test_unexpected_errors_keep_their_traceback(
 def test_benches_are_listed(tipsmith: Tipsmith):
     ran = tipsmith("bench")
     assert ran.out.split(maxsplit=1) == ["toy", "Measures nothing.\n"]
+    assert json.loads(tipsmith("bench", "--json").out) == {"benches": {"toy": "Measures nothing."}}
 
 
 def test_a_bench_as_table_and_as_json(tipsmith: Tipsmith):

@@ -46,6 +46,8 @@ def audit(result: RepairResult, told: int) -> Audit:
         result: what the repair said at its end.
         told: looks and actions that it told the end of.
     """
+    if result.journal is None:
+        return Audit(("it kept no journal",))
     path = Path(result.journal)
     past = read_past(path)
     if past.standing is Standing.UNREADABLE:
