@@ -29,11 +29,11 @@ journal = typer.Typer(help="List and export journals of runs.", no_args_is_help=
 
 def replay(run: Run, directory: Directory = None, as_json: AsJson = False) -> None:
     """Decide a run again from its journal: 0 if every step is the same, 1 if one is not."""
-    from agent.journal.journal import Journal
     from agent.journal.past import find_run
     from agent.journal.replay import replay as decide_again
+    from agent.journal.understanding import read
 
-    with Journal.open(find_run(run, _directory(directory))) as opened:
+    with read(find_run(run, _directory(directory))) as opened:
         replayed = decide_again(opened)
     difference = replayed.difference
     if as_json:
@@ -79,11 +79,11 @@ def export(
 ) -> None:
     """Write the journal of a run as tables: entries, looks, actions, and their traces."""
     from agent.journal.export import export as write
-    from agent.journal.journal import Journal
     from agent.journal.past import find_run
     from agent.journal.tables import tables
+    from agent.journal.understanding import read
 
-    with Journal.open(find_run(run, _directory(directory))) as opened:
+    with read(find_run(run, _directory(directory))) as opened:
         written = write(tables(opened), to, kind, table)
     for path in written:
         typer.echo(str(path))

@@ -37,7 +37,7 @@ def export(tables: Mapping[str, Table], to: Path, kind: str, table: str) -> list
     encode = _encoder(suffix if suffix in FORMATS else kind)
     if table not in tables:
         raise ConfigError(f"there is no table {table!r}; there are {', '.join(tables)}")
-    if to.exists():
+    if _exists(to):
         raise FileError(f"{to} exists already; choose another name")
     if suffix in FORMATS:
         write_atomically(to, encode(tables[table]))
@@ -45,6 +45,13 @@ def export(tables: Mapping[str, Table], to: Path, kind: str, table: str) -> list
     contents = {f"{name}.{kind}": encode(one) for name, one in tables.items()}
     _write_folder(to, contents)
     return [to / name for name in contents]
+
+
+def _exists(to: Path) -> bool:
+    try:
+        return to.exists()
+    except OSError as error:
+        raise FileError(f"cannot write {to}: {error.strerror}") from None
 
 
 def _write_folder(to: Path, contents: Mapping[str, bytes]) -> None:

@@ -29,6 +29,7 @@ from agent.record import (
     encode_looked,
     encode_outcome,
 )
+from drivers.complaints import shown
 from drivers.errors import FileError, UserError
 from drivers.outcome import Outcome
 from policies.episode import Look
@@ -181,11 +182,16 @@ class Journal:
         sequence, kind, instrument_s, utc, payload, intent, trace = row
         try:
             known, content = Kind(kind), json.loads(payload)
-        except ValueError as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise FileError(
                 f"entry {sequence} of {self.path} cannot be read: {error}; "
                 "the file is damaged or from another version of tipsmith"
             ) from None
+        if not isinstance(content, dict):
+            raise FileError(
+                f"entry {sequence} of {self.path} is not understood: expected an object, got "
+                f"{shown(content)}; the file is damaged or from another version of tipsmith"
+            )
         return Record(sequence, known, instrument_s, utc, content, intent, trace)
 
     def _append(

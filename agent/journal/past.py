@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from agent.journal import storage
-from agent.journal.journal import FILE, Journal
+from agent.journal.journal import FILE
+from agent.journal.understanding import read
 from agent.record import Intent, Kind, Record, decode_intent
-from drivers.errors import FileError
+from drivers.complaints import shown
+from drivers.errors import ConfigError, FileError
 from drivers.microscope import Debts
 from drivers.registry import Address
 
@@ -65,12 +67,15 @@ def find_run(run: str, directory: Path) -> Path:
     """The journal of ``run``: the path of its file or folder, or a folder's name in ``directory``.
 
     Raises:
-        FileError: there is none.
+        FileError: there is none, or its name is none that a file can have.
     """
     for place in (Path(run), directory / run):
-        path = place / FILE if place.is_dir() else place
-        if path.is_file():
-            return path
+        try:
+            path = place / FILE if place.is_dir() else place
+            if path.is_file():
+                return path
+        except OSError as error:
+            raise FileError(f"the run {run!r} cannot be looked up: {error.strerror}") from None
     raise FileError(
         f"no run {run!r}; expected the folder of a run or the name of one in {directory}, "
         "which 'tipsmith journal list' shows"
@@ -119,20 +124,40 @@ def latest_owed(directory: Path, microscope: str) -> Past | None:
     return None
 
 
-def same_instrument(address: str | None, other: str) -> bool:
+def same_instrument(address: object, other: str) -> bool:
     """Whether two addresses may be of one instrument, however they are written.
 
     Options do not count, nor does a port that only one of them names: it is the usual one, or not.
+
+    Args:
+        address: what a journal has as its address.
+        other: the address that is asked for.
+
+    Raises:
+        ConfigError: ``other`` is no address.
     """
-    if address is None:
+    one, two = _journaled(address), Address.parse(other)
+    # What is no address may have been any instrument's. What that run owes must not be written to
+    # the wrong one, and its end must not hide what the run before has left here. That the tip is
+    # withdrawn all the same sees ``read_past``: for it such a run is one that cannot be read.
+    if one is None:
         return False
-    one, two = Address.parse(address), Address.parse(other)
     places = {(each.scheme, each.host, each.name) for each in (one, two)}
     return len(places) == 1 and (one.port == two.port or None in (one.port, two.port))
 
 
+def _journaled(address: object) -> Address | None:
+    """What a journal has as its address; None if that is none."""
+    try:
+        return Address.parse(address) if isinstance(address, str) else None
+    except ConfigError:
+        return None
+
+
 def _latest_first(directory: Path) -> Iterator[Past]:
     try:
+        if directory.exists() and not directory.is_dir():
+            raise FileError(f"{directory} is no folder; expected one with a folder for each run")
         paths = sorted(directory.glob(f"*/{FILE}"), reverse=True)
     except OSError as error:
         raise FileError(f"the runs in {directory} cannot be read: {error.strerror}") from None
@@ -144,28 +169,30 @@ def read_past(path: Path) -> Past:
     # Before the entries: a run that ends meanwhile has then written its last.
     alive = storage.is_held(path.parent)
     try:
-        with Journal.open(path) as journal:
+        with read(path) as journal:
             return _judge(path.parent.name, journal.about(), journal.records(), alive=alive)
     except FileError as error:
         reason = str(error)
-    except (LookupError, TypeError, ValueError) as error:
-        # Written by another version, or damaged where the database cannot tell.
-        reason = f"an entry of {path} is not understood: {error}"
     standing = Standing.RUNNING if alive else Standing.UNREADABLE
     return Past(path.parent.name, standing, reason=reason)
 
 
 def _judge(name: str, about: dict[str, Any], records: Sequence[Record], *, alive: bool) -> Past:
+    microscope = about.get("microscope")
+    if microscope is not None and _journaled(microscope) is None:
+        raise ValueError(f"its microscope is no address but {shown(microscope)}")
     told = [record for record in records if record.kind is not Kind.OWED]
     last = told[-1] if told else None
     ended = None if last is None else _ending(last)
     return Past(
         name=name,
         standing=ended or (Standing.RUNNING if alive else Standing.BROKEN_OFF),
-        microscope=about.get("microscope"),
+        microscope=microscope,
         started_utc=records[0].written_utc if records else None,
         entries=len(told),
-        withdrawn=last is not None and last.kind is Kind.ERROR and last.payload["withdrawn"],
+        withdrawn=last is not None
+        and last.kind is Kind.ERROR
+        and last.payload["withdrawn"] is True,
         unknown=_unknown(records),
         reason=last.payload.get("reason", "") if last is not None and ended else "",
         owed=_owed(records),

@@ -17,6 +17,7 @@ from agent.journal.history import Unfolding
 from agent.journal.journal import Journal
 from agent.policy import make_policy, weights_hash
 from agent.record import Kind, Payload, Record
+from drivers.complaints import complaint
 from drivers.envelope import Limits
 from drivers.errors import FileError
 from policies.before import NOTHING, Before
@@ -102,7 +103,9 @@ class _Decider:
             settings = RepairSettings.model_validate(started["settings"])
             limits = Limits.model_validate(about["policy"]["limits"])
         except ValidationError as error:
-            raise _unfit(journal, f"its settings are not those of this version ({error})") from None
+            raise _unfit(
+                journal, f"its settings are not those of this version ({complaint(error)})"
+            ) from None
         name, range_m = about["policy"]["name"], tuple(started["range_m"])
         before = BEFORE.validate_python(about["policy"].get("before", NOTHING))
         # Older journals do not say: there every policy could choose coarse motion.

@@ -29,11 +29,10 @@ def check_room(directory: Path, settings: RepairSettings) -> None:
     """Make sure that the journal of a run will fit into ``directory``, which need not exist yet.
 
     Raises:
-        FileError: it may not.
+        FileError: it may not, or there can be no such folder.
     """
     needed = needed_bytes(settings)
-    wanted = directory.absolute()
-    place = next(one for one in (wanted, *wanted.parents) if one.is_dir())
+    place = _place(directory)
     try:
         free = shutil.disk_usage(place).free
     except OSError as error:
@@ -44,3 +43,18 @@ def check_room(directory: Path, settings: RepairSettings) -> None:
             f"{needed / MIB:.0f}; make room, choose another folder with --journal, or lower "
             "max_hours or max_actions"
         )
+
+
+def _place(directory: Path) -> Path:
+    """``directory``, or the folder nearest above it that exists."""
+    wanted = directory.absolute()
+    try:
+        place = next(one for one in (wanted, *wanted.parents) if one.exists())
+    except OSError as error:
+        raise FileError(f"no journal can be kept in {directory}: {error.strerror}") from None
+    if not place.is_dir():
+        raise FileError(
+            f"no journal can be kept in {directory}: {place} is no folder; choose another folder "
+            "with --journal"
+        )
+    return place

@@ -124,6 +124,7 @@ def test_a_file_gets_one_table(tipsmith: Tipsmith, run: Path, tmp_path: Path):  
         (["--to", "runs"], "runs exists already; choose another name"),
         (["--to", "a.csv", "--table", "spectra"], "there is no table 'spectra'; there are events"),
         (["--to", "a", "--journal", "none"], "no run 'night'; expected the folder of a run or"),
+        (["--to", 300 * "a"], f"cannot write {300 * 'a'}: File name too long"),
         (["--to", "a", "--format", "xlsx"], "unknown format 'xlsx'; known are csv, parquet"),
     ],
 )

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from agent.journal import FILE, Journal, journal
-from agent.journal.past import Past, Standing, latest_owed, read_past, runs, same_instrument
+from agent.journal.lately import sent_lately
+from agent.journal.past import (
+    Past,
+    Standing,
+    find_run,
+    latest_owed,
+    read_past,
+    runs,
+    same_instrument,
+)
 from agent.record import Kind
+from agent.recovery import look_back
 from drivers.errors import FileError
 from drivers.microscope import Debts
 
@@ -108,3 +119,50 @@ def test_a_journal_that_is_closed_is_let_go_of(tmp_path: Path):
     assert read_past(opened.path).standing is Standing.BROKEN_OFF
     with pytest.raises(FileError, match="closed database"):
         opened.records()
+
+
+NO_ADDRESSES = ["nanonis://[::1", "no scheme", 5, [HERE], {}]
+
+
+@pytest.mark.parametrize("address", NO_ADDRESSES)
+def test_what_is_no_address_is_no_known_instrument(address: object):
+    assert same_instrument(address, HERE) is False
+
+
+@pytest.mark.parametrize("address", NO_ADDRESSES)
+def test_a_run_on_what_is_no_address_may_have_left_any_tip_in_contact(
+    tmp_path: Path, address: object
+):
+    keep(tmp_path, "a", {"one": LIFT})
+    with Journal.create(tmp_path, {"microscope": address}, "b") as opened:
+        opened.note(Kind.OWED, 0.0, {"two": LIFT})
+        opened.note(Kind.DECLARED, 0.0, {"outcome": "good", "confirmed_on": 5, "reason": "good"})
+    past = read_past(opened.path)
+    assert (past.standing, past.microscope) == (Standing.UNREADABLE, None)
+    assert "its microscope is no address but" in past.reason
+    found = look_back(tmp_path, HERE)
+    assert (found.run, found.in_contact) == ("b", True)
+    # What it owes is nobody's; what the run before does, stays owed.
+    assert latest_owed(tmp_path, HERE).owed == {"one": LIFT}
+    assert sent_lately(tmp_path, HERE, datetime.now(UTC)) == []
+
+
+def test_a_file_is_no_folder_of_runs(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="file is no folder; expected one with a folder for each"):
+        runs(tmp_path / "file")
+    assert runs(tmp_path / "none") == []
+
+
+def test_a_name_that_no_file_can_have_is_told(tmp_path: Path):
+    name = 300 * "a"
+    with pytest.raises(FileError, match="cannot be looked up: File name too long"):
+        find_run(name, tmp_path)
+    with pytest.raises(FileError, match="cannot be read: File name too long"):
+        runs(tmp_path / name)
+
+
+def test_a_tip_counts_as_withdrawn_only_if_the_journal_says_so(tmp_path: Path):
+    with Journal.create(tmp_path, {"microscope": HERE}, "a") as opened:
+        opened.note(Kind.ERROR, 0.0, {"reason": "cut", "withdrawn": "no"})
+    assert read_past(opened.path).withdrawn is False

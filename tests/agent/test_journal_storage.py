@@ -273,6 +273,15 @@ def test_room_that_is_not_known_is_told(tmp_path: Path, monkeypatch: pytest.Monk
         room.check_room(tmp_path, RepairSettings())
 
 
+def test_a_place_where_no_journal_can_be_is_told(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    for below in ("file", "file/below"):
+        with pytest.raises(FileError, match="file is no folder; choose another folder"):
+            room.check_room(tmp_path / below, RepairSettings())
+    with pytest.raises(FileError, match=r"no journal can be kept in .*: File name too long$"):
+        room.check_room(tmp_path / (300 * "a"), RepairSettings())
+
+
 def test_the_room_is_that_of_all_looks_and_actions_and_what_else_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
