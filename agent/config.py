@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
 )
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agent.places import DEFAULT_FILE, DEFAULT_STATE
 from agent.telemetry.endpoint import guarded
-from agent.toml import toml_section
+from agent.toml import parse_toml, toml_section
 from drivers.actions import Finite, MoveTo, Positive, TunnellingPoint
 from drivers.complaints import complaint
 from drivers.envelope import Limits, check_action, check_scan
@@ -36,6 +38,16 @@ ActionKind = Literal[
 PolicyName = Literal["learned", "escalation"]
 
 
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not hold a byte that is zero, which no path or address can")
+    return text
+
+
+#: A path, or an address.
+Whereabouts = Annotated[str, AfterValidator(_without_nul)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -48,7 +60,7 @@ class MicroscopeSettings(_Section):
         options: what its driver is told, such as ``bias_sign``; the driver refuses unknown ones.
     """
 
-    uri: str = "sim:au111"
+    uri: Whereabouts = "sim:au111"
     options: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
     @property
@@ -152,7 +164,7 @@ class JournalSettings(_Section):
         directory: folder that gets one folder per run.
     """
 
-    directory: str = "runs"
+    directory: Whereabouts = "runs"
 
 
 class GuardianSettings(_Section):
@@ -171,7 +183,7 @@ class GuardianSettings(_Section):
         blind_after_s: time without an answer to them after which the agent stops (s).
     """
 
-    state: str = str(DEFAULT_STATE)
+    state: Whereabouts = str(DEFAULT_STATE)
     unattended: bool = False
     lease_s: float = Field(0.1, ge=0.02, le=1)
     lost_after_s: float = Field(0.5, ge=0.2, le=5)
@@ -249,8 +261,8 @@ class TelemetrySettings(_Section):
         keys: folder of the keys; needed where others than this computer reach the address.
     """
 
-    publish: str | None = None
-    keys: str | None = None
+    publish: Whereabouts | None = None
+    keys: Whereabouts | None = None
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:
@@ -373,10 +385,11 @@ def load_config(path: Path | None = None) -> Config:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        path.read_bytes()  # the source below takes a file that is missing for an empty one
-        return TomlConfigSettingsSource(Config, toml_file=path)()
+        return parse_toml(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"cannot be read ({error.strerror})") from None
+    except RecursionError:
+        raise ConfigError("is nested too deeply; expected tables of plain values") from None
     except ValueError as error:
         raise ConfigError(f"is not TOML: {error}") from None
 

@@ -38,7 +38,7 @@ def stop(config_file: ConfigFile = None, state_file: StateFile = None) -> None:
     from agent.guardian.states import State
 
     path = state_file or _likely_state(config_file)
-    answer = _ask(path, "trip", reason="the operator's stop")
+    answer = _stopping(path, "trip", reason="the operator's stop")
     if answer is None or not answer.done:
         raise _lost(
             f"no guardian guards a run with the state file {path} (another is given by --state); "
@@ -52,7 +52,7 @@ def stop(config_file: ConfigFile = None, state_file: StateFile = None) -> None:
                 f"moving, and the guardian goes on; look at it now ({answer.reason})"
             )
         time.sleep(_POLL_S)
-        answer = _ask(path, "state")
+        answer = _stopping(path, "state")
     if answer is None:
         raise _lost("the guardian has died; withdraw at the instrument")
     typer.echo("the tip is withdrawn; after looking at it, run 'tipsmith guardian --rearm'")
@@ -137,6 +137,21 @@ def _configured_state(config_file: Path | None) -> Path:
         return guardian_state(config_file)
     except ValueError as error:
         raise ConfigError(f"{error}; correct it, or give the state file by --state") from None
+
+
+def _stopping(path: Path, question: str, **more: object) -> Answer | None:
+    """The answer of a guardian that is to withdraw the tip; where it owes one, say what to do."""
+    from agent.guardian.asking import ask
+
+    try:
+        return ask(path, question, **more)
+    except OSError as error:
+        raise _lost(
+            f"the guardian is there and cannot be asked ({error}), and nobody knows whether it "
+            "withdraws the tip; withdraw at the instrument"
+        ) from None
+    except ValueError as error:
+        raise _lost(f"the guardian cannot be asked: {error}") from None
 
 
 def _ask(path: Path, question: str, **more: object) -> Answer | None:

@@ -5,6 +5,7 @@ It loads nothing but the standard library until an interruption can be answered.
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -20,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: what follows the program's name; ``sys.argv[1:]`` if None.
     """
+    _encode_anything()
     try:
         _run(sys.argv[1:] if arguments is None else list(arguments))
     except KeyboardInterrupt:
@@ -45,6 +47,14 @@ def _run(arguments: Sequence[str]) -> None:
         if not isinstance(error, TipsmithError):
             raise
         _leave(str(error), error.exit_code)
+
+
+def _encode_anything() -> None:
+    """Let no output end a command because its encoding lacks a character."""
+    output = sys.stdout
+    # Another way than the strict one was chosen by whoever runs this.
+    if isinstance(output, io.TextIOWrapper) and output.errors == "strict":
+        output.reconfigure(errors="backslashreplace")
 
 
 def _leave(sentence: str, code: int) -> NoReturn:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import platformdirs
+
+from agent.toml import parse_toml
 
 #: The configuration where none is named.
 DEFAULT_FILE = Path("tipsmith.toml")
@@ -24,8 +25,7 @@ def guardian_state(config_file: Path | None = None) -> Path:
     """
     path = config_file or DEFAULT_FILE
     try:
-        with path.open("rb") as file:
-            section = tomllib.load(file).get("guardian", {})
+        section = parse_toml(path.read_bytes()).get("guardian", {})
     except FileNotFoundError:
         if config_file is None:
             return DEFAULT_STATE
@@ -33,6 +33,6 @@ def guardian_state(config_file: Path | None = None) -> Path:
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read ({error})") from None
     state = section.get("state", str(DEFAULT_STATE)) if isinstance(section, dict) else None
-    if not isinstance(state, str):
+    if not isinstance(state, str) or "\0" in state:
         raise ValueError(f"{path} has no path of a file as [guardian] state")
     return Path(state)

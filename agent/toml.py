@@ -1,10 +1,21 @@
-"""Writing TOML; the standard library only reads it."""
+"""Writing TOML, which the standard library only reads; and reading it as editors write it."""
 
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
 from typing import Any
+
+
+def parse_toml(content: bytes) -> dict[str, Any]:
+    """What the bytes of a file say; a mark of byte order before them, as on Windows, is no part.
+
+    Raises:
+        ValueError: they are no TOML.
+        RecursionError: they are nested too deeply.
+    """
+    return tomllib.loads(content.decode("utf-8-sig"))
 
 
 def toml_section(name: str, values: Mapping[str, Any]) -> str:

@@ -110,7 +110,10 @@ class _Decider:
         before = BEFORE.validate_python(about["policy"].get("before", NOTHING))
         # Older journals do not say: there every policy could choose coarse motion.
         coarse = started.get("coarse", True)
-        policy = make_policy(name, settings, limits, range_m, before, coarse=coarse)
+        try:
+            policy = make_policy(name, settings, limits, range_m, before, coarse=coarse)
+        except FileError as error:
+            raise _unfit(journal, str(error)) from None
         # Older journals do not say; a rule has none.
         if about["policy"].get("weights") != weights_hash(name):
             raise _unfit(journal, f"this version's {name!r} policy has learned something else")

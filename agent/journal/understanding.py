@@ -45,7 +45,8 @@ def read(path: Path) -> Iterator[Journal]:
 
 def _why(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        return complaint(error)
+        place = ".".join(map(str, error.errors(include_url=False)[0]["loc"]))
+        return f"{place}: {complaint(error).lower()}"
     if isinstance(error, KeyError):
         return f"it has no {error}"
     # Of some errors the text has several lines.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -337,6 +339,32 @@ def test_nothing_but_the_standard_library_loads_before_interruptions_are_answere
         [sys.executable, "-c", program], capture_output=True, check=True, cwd=PYPROJECT.parent
     )
     assert done.stdout.strip() == b"set()"
+
+
+def test_output_that_cannot_be_encoded_ends_no_command(tmp_path: Path):
+    with Journal.create(tmp_path / "runs", {}, "n\u00e4chte\u2026"):
+        pass
+    program = "from agent.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "journal", "list"],
+        capture_output=True,
+        check=True,
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "COLUMNS": "200",
+            "PYTHONIOENCODING": "ascii",
+            "PYTHONPATH": str(PYPROJECT.parent),
+        },
+    )
+    assert rb"n\xe4chte\u2026" in done.stdout
+
+
+def test_output_is_encoded_as_was_asked_for(monkeypatch: pytest.MonkeyPatch, tipsmith: Tipsmith):
+    output = io.TextIOWrapper(io.BytesIO(), "ascii", errors="replace")
+    monkeypatch.setattr(sys, "stdout", output)
+    tipsmith("--version")
+    assert output.errors == "replace"
 
 
 def test_unexpected_errors_keep_their_traceback(

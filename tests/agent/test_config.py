@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config import ActionKind, Config, LookSettings, load_config
+from agent.places import guardian_state
 from drivers.actions import Action
 from drivers.errors import ConfigError
 from drivers.nanonis.options import read_options
@@ -99,6 +100,42 @@ def test_mistakes_name_file_and_key(tmp_path: Path, text: str, message: str):
     with pytest.raises(ConfigError, match=message) as caught:
         load_config(write(tmp_path, text))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("microscope", "uri"),
+        ("journal", "directory"),
+        ("guardian", "state"),
+        ("telemetry", "publish"),
+        ("telemetry", "keys"),
+    ],
+)
+def test_what_no_path_and_no_address_can_hold_is_refused(tmp_path: Path, section: str, key: str):
+    path = write(tmp_path, f'[{section}]\n{key} = "ipc:///a\\u0000b"\n')
+    with pytest.raises(
+        ConfigError, match=rf"\[{section}\] {key}: must not hold a byte that is zero"
+    ):
+        load_config(path)
+    if key == "state":
+        with pytest.raises(ValueError, match="has no path of a file"):
+            guardian_state(path)
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_what_editors_on_windows_write_is_read(tmp_path: Path, ending: str):
+    path = tmp_path / "tip.toml"
+    text = ending.join(["[journal]", 'directory = "nächte"', "[guardian]", 'state = "here"', ""])
+    path.write_bytes(text.encode("utf-8-sig"))
+    assert load_config(path).journal.directory == "nächte"
+    assert guardian_state(path) == Path("here")
+
+
+def test_what_is_nested_too_deeply_is_told(tmp_path: Path):
+    for depth in (3000, 100_000):
+        with pytest.raises(ConfigError, match=r"tip.toml: is nested too deeply; expected"):
+            load_config(write(tmp_path, f"a = {depth * '['}{depth * ']'}"))
 
 
 def test_options_that_are_true_or_false_are_written_as_drivers_read_them(tmp_path: Path):

@@ -215,10 +215,29 @@ def test_a_silent_program_at_the_port_keeps_nobody_from_rearming(
         assert tipsmith("guardian")[1] == "not running; it ended armed: why\n"
         assert tipsmith("stop")[0] == 3
         with alone(state):
+            assert tipsmith("stop")[2].endswith("withdraw at the instrument\n")
             code, _, err = tipsmith("guardian", "--rearm")
             assert (code, "cannot be asked: timed out" in err) == (3, True)
         assert tipsmith("guardian", "--rearm")[0] == 0
     assert not state.exists()
+
+
+@pytest.mark.parametrize("answered", [0, 1])
+def test_stop_says_what_to_do_when_the_guardian_does_not_answer(
+    tipsmith: Tipsmith, monkeypatch: pytest.MonkeyPatch, answered: int
+):
+    answers = answered * [Answer(done=True, state=State.TRIPPING, reason="")]
+
+    def ask(*_: object, **__: object) -> Answer:
+        if answers:
+            return answers.pop()
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr("agent.guardian.asking.ask", ask)
+    code, out, err = tipsmith("stop")
+    assert (code, out) == (3, "")
+    assert err.startswith("tipsmith: the guardian is there and cannot be asked (timed out)")
+    assert err.endswith("; withdraw at the instrument\n")
 
 
 def test_a_torn_file_is_one_sentence_until_a_human_rearms(
