@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: How long ``stop`` waits for the withdrawal to be verified.
 STOP_TIMEOUT_S = 30.0
+#: How long it waits for a guardian to write its state file again: a little longer than that takes.
+RESTORED_S = 7.0
 _POLL_S = 0.05
 
 ConfigFile = Annotated[
@@ -71,11 +73,15 @@ def guardian(
 
 
 def _told(path: Path) -> str:
+    from agent.guardian.alive import lives
+
     report, answer = _report(path), _ask(path, "state")
     if answer is not None:
         return f"{answer.state}: {answer.reason}"
     if report is not None:
         return f"not running; it ended {report.state}: {report.reason}"
+    if lives(path):
+        return f"running; its state file {path} is gone, and is written again within seconds"
     return "not running; a run on an instrument that can be guarded starts it"
 
 
@@ -140,18 +146,46 @@ def _configured_state(config_file: Path | None) -> Path:
 
 
 def _stopping(path: Path, question: str, **more: object) -> Answer | None:
-    """The answer of a guardian that is to withdraw the tip; where it owes one, say what to do."""
+    """The answer of a guardian that is to withdraw the tip; where it owes one, say what to do.
+
+    One that lives without its state file is waited for: it writes the file again.
+    """
+    from agent.guardian.alive import lives
+
+    waiting_since: float | None = None
+    while True:
+        answer, why = _tried(path, question, **more)
+        if answer is not None or not lives(path):
+            break
+        now = time.monotonic()
+        if waiting_since is None:
+            waiting_since = now
+            with suppress(OSError):
+                typer.echo(f"tipsmith: waiting for the guardian's state file {path}", err=True)
+        if now - waiting_since > RESTORED_S:
+            raise _lost(
+                f"a guardian runs, and its state file {path} is gone or damaged; "
+                "withdraw at the instrument"
+            )
+        time.sleep(_POLL_S)
+    if why is not None:
+        raise _lost(f"the guardian cannot be asked: {why}")
+    return answer
+
+
+def _tried(path: Path, question: str, **more: object) -> tuple[Answer | None, ValueError | None]:
+    """The answer, if there is one, and what is wrong with the state file."""
     from agent.guardian.asking import ask
 
     try:
-        return ask(path, question, **more)
+        return ask(path, question, **more), None
+    except ValueError as error:
+        return None, error
     except OSError as error:
         raise _lost(
             f"the guardian is there and cannot be asked ({error}), and nobody knows whether it "
             "withdraws the tip; withdraw at the instrument"
         ) from None
-    except ValueError as error:
-        raise _lost(f"the guardian cannot be asked: {error}") from None
 
 
 def _ask(path: Path, question: str, **more: object) -> Answer | None:

@@ -240,6 +240,35 @@ def test_stop_says_what_to_do_when_the_guardian_does_not_answer(
     assert err.endswith("; withdraw at the instrument\n")
 
 
+def test_stop_waits_for_a_state_file_that_was_taken_away(
+    tipsmith: Tipsmith, state: Path, monkeypatch: pytest.MonkeyPatch
+):
+    tripping = Answer(done=True, state=State.TRIPPING, reason="")
+    answers = [None, None, tripping, Answer(done=True, state=State.WITHDRAWN, reason="")]
+    monkeypatch.setattr("agent.guardian.asking.ask", lambda *_, **__: answers.pop(0))
+    with alone(state):
+        code, out, err = tipsmith("stop")
+    assert (code, answers) == (0, [])
+    assert out.startswith("the tip is withdrawn")
+    assert err == f"tipsmith: waiting for the guardian's state file {state}\n"
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_stop_does_not_wait_for_ever_for_a_state_file(
+    tipsmith: Tipsmith, state: Path, monkeypatch: pytest.MonkeyPatch, damaged: bool
+):
+    monkeypatch.setattr("agent.guardian_cli.RESTORED_S", 0.0)
+    if damaged:
+        state.write_text('{"a": 1}')
+    with alone(state):
+        code, out, err = tipsmith("stop")
+        assert (code, out) == (3, "")
+        told = f"a guardian runs, and its state file {state} is gone or damaged"
+        assert err.endswith(f"tipsmith: {told}; withdraw at the instrument\n")
+        if not damaged:
+            assert tipsmith("guardian")[1].startswith(f"running; its state file {state} is gone")
+
+
 def test_a_torn_file_is_one_sentence_until_a_human_rearms(
     tipsmith: Tipsmith, state: Path, monkeypatch: pytest.MonkeyPatch
 ):
