@@ -63,6 +63,7 @@ PARTS = {
         ("agent/journal/*.py",),
         (
             "tests/agent/test_journal.py",
+            "tests/agent/test_journal_damage.py",
             "tests/agent/test_journal_export.py",
             "tests/agent/test_journal_past.py",
             "tests/agent/test_journal_schema.py",

@@ -81,7 +81,7 @@ class GuardianProcess:
             await self._tick_until_ended()
         finally:
             server.close()
-            self._teller.flush()
+            self._teller.finish()
 
     def _succeed(self) -> None:
         """Go on from what an earlier guardian has left, if there was one."""

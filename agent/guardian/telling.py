@@ -32,7 +32,7 @@ class Teller:
         self._latest: Report | None = None
         #: What tells the file as it was written from any other; None if it could not be written.
         self._mark: tuple[int, ...] | None = None
-        self._waiting: queue.SimpleQueue[_Telling | threading.Event] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[_Telling | threading.Event | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, daemon=True, name="teller").start()
 
     def tell(self, report: Report, *, aloud: bool, written: Callable[[str | None], object]) -> None:
@@ -54,6 +54,11 @@ class Teller:
         self._waiting.put(done)
         done.wait(LAST_WORDS_S)
 
+    def finish(self) -> None:
+        """Wait a little for what is still to be told; after that nothing is."""
+        self.flush()
+        self._waiting.put(None)
+
     def _work(self) -> None:
         while True:
             try:
@@ -61,6 +66,8 @@ class Teller:
             except queue.Empty:
                 self._keep()
                 continue
+            if told is None:
+                return
             if isinstance(told, threading.Event):
                 told.set()
             else:

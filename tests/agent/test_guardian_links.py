@@ -219,6 +219,19 @@ def test_a_file_that_is_needed_is_written_again(
     assert capsys.readouterr().err == f"tipsmith guardian, {path} is written again\n"
 
 
+def test_after_the_last_words_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(telling, "RETRY_S", 0.01)
+    path = tmp_path / "guardian.json"
+    before = set(threading.enumerate())
+    teller = Teller(path)
+    (thread,) = set(threading.enumerate()) - before
+    teller.tell(Report(State.ARMED, "why", "now", 1, 2, "0", None), aloud=False, written=ended)
+    teller.finish()
+    thread.join(10.0)
+    assert not thread.is_alive()
+    assert read_report(path).reason == "why"
+
+
 def test_a_report_that_was_written_is_confirmed(tmp_path: Path):
     problems: list[str | None] = []
     teller = Teller(tmp_path / "guardian.json")
