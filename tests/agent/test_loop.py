@@ -93,6 +93,17 @@ def test_repeated_signals_let_the_clean_up_end(
     assert capsys.readouterr().err.startswith(WAIT_TEXT)
 
 
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    """Let all signals be heeded: what was started in the background ignores some."""
+    with contextlib.ExitStack() as undo:
+        for number in SIGNALS:
+            if signal.getsignal(number) is signal.SIG_IGN:
+                usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+                undo.callback(signal.signal, number, signal.signal(number, usual))
+        yield
+
+
 @pytest.fixture
 def ignored() -> Iterator[Callable[[signal.Signals], None]]:
     """Have a signal ignored, as a program finds it that was started in the background."""
